@@ -1,0 +1,72 @@
+"""The pins of zLMDB itself, and the files that they pin."""
+
+import subprocess
+
+import pytest
+
+from vendoring.files import sha256
+from vendoring.pins import ROOT, Vendor
+from vendoring.sources import patched_tree, verify
+
+VENDOR = Vendor()
+NAMES = ["flatbuffers", "lmdb-0.9", "lmdb-1.0"]
+
+
+def test_all_components_are_pinned():
+    assert VENDOR.names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_files_in_place_are_the_pinned_ones(name):
+    verify(VENDOR, VENDOR.load(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pin_says_what_a_bill_of_materials_needs(name):
+    pin = VENDOR.load(name)
+    assert pin.license in {"OLDAP-2.8", "Apache-2.0"}
+    assert pin.homepage.startswith("https://")
+    assert "LICENSE" in pin.license_files
+    assert any(origin.sdist and origin.sha256 for origin in pin.origins)
+    assert pin.origins[-1].archive, "the upstream archive is the last resort"
+    assert pin.version in pin.origins[-1].archive
+
+
+@pytest.mark.parametrize(("name", "version"), [("lmdb-0.9", (0, 9, 36)), ("lmdb-1.0", (1, 0, 2))])
+def test_the_engines_are_of_the_pinned_versions(name, version):
+    pin = VENDOR.load(name)
+    assert pin.version == ".".join(map(str, version))
+    header = patched_tree(VENDOR, pin)["lmdb.h"].decode()
+    for part, number in zip(("MAJOR", "MINOR", "PATCH"), version, strict=True):
+        assert f"#define MDB_VERSION_{part}\t{number}\n" in header
+
+
+@pytest.mark.parametrize("name", ["lmdb-0.9", "lmdb-1.0"])
+def test_the_hardening_series_is_in_effect(name):
+    pin = VENDOR.load(name)
+    assert pin.series[0] == "patches/env-copy-txn.patch"
+    assert set(pin.series) == {file for file in pin.files if file.endswith(".patch")}, "no patch is left out"
+    engine = patched_tree(VENDOR, pin)["mdb.c"].decode("latin-1")
+    assert "mdb_env_copyfd3(" in engine
+    assert engine != (VENDOR.source(name) / "mdb.c").read_text(encoding="latin-1")
+
+
+def test_every_patch_of_our_own_opens_with_why_it_exists_and_how_it_was_verified():
+    for path in sorted((ROOT / "vendor" / "patches").glob("*/*.patch")):
+        opening, _, _ = path.read_text(encoding="latin-1").partition("\n--- ")
+        assert "why" in opening.lower(), path
+        assert "verified" in opening.lower(), path
+
+
+def test_no_third_party_or_binary_file_is_committed():
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listing.returncode:
+        pytest.skip("not a git clone")
+    committed = [
+        ROOT / name for name in listing.stdout.decode().split("\0") if name and (ROOT / name).is_file()
+    ]
+    pinned = {digest for pin in VENDOR.pins() for digest in [*pin.files.values(), *pin.patched.values()]}
+    for path in committed:
+        content = path.read_bytes()
+        assert b"\0" not in content, f"{path} is binary"
+        assert sha256(content) not in pinned, f"{path} is a third-party file"

@@ -1,0 +1,25 @@
+"""LMDB for Python, through CFFI: the interface of py-lmdb 3.0 on LMDB 0.9 and 1.0.
+
+`import zlmdb.lmdb as lmdb` in place of `import lmdb`. The guide is `docs/lmdb.md`.
+"""
+
+from __future__ import annotations
+
+from zlmdb.lmdb import errors
+from zlmdb.lmdb.cursor import Cursor
+from zlmdb.lmdb.database import _Database
+from zlmdb.lmdb.engine import enable_drop_gil, version
+from zlmdb.lmdb.environment import Environment
+from zlmdb.lmdb.errors import *  # noqa: F403
+from zlmdb.lmdb.transaction import Transaction
+
+__version__ = "3.0.0"
+"""The level of py-lmdb's interface that this module implements."""
+
+__forked_from__ = "py-lmdb 3.0.0"
+
+open = Environment
+
+__all__ = [
+    "Cursor", "Environment", "Transaction", "_Database", "enable_drop_gil", "version", *errors.__all__,
+]  # noqa: PLE0604 # fmt: skip

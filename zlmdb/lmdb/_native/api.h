@@ -1,0 +1,85 @@
+/* The functions that Python calls, described where they are defined.  Read by the C compiler (glue.h includes it)
+ * and by cffi, which allows no preprocessor lines here. */
+
+typedef struct zl_env zl_env;
+typedef struct zl_txn zl_txn;
+typedef struct zl_cursor zl_cursor;
+
+/* Memory of LMDB's, to be read while it is pinned. */
+typedef struct zl_view {
+    const char *key;
+    size_t klen;
+    const char *val;
+    size_t vlen;
+} zl_view;
+
+/* env.c */
+void zl_init(void);
+int zl_version(int major, int *version);
+const char *zl_strerror(int rc);
+void zl_free(void *memory);
+int zl_env_new(int major, size_t map_reserve, unsigned max_spares, zl_env **result);
+int zl_env_configure(zl_env *env, size_t map_size, unsigned max_readers, unsigned max_dbs);
+int zl_env_open(zl_env *env, const char *path, unsigned flags, unsigned mode);
+int zl_env_open_main(zl_env *env, unsigned *flags);
+int zl_env_shut(zl_env *env);
+void zl_env_close(zl_env *env, int keep_mapped);
+void zl_env_drop(zl_env *env);
+int zl_env_resize_begin(zl_env *env);
+int zl_env_resize_end(zl_env *env, size_t map_size, int keep_mapped);
+int zl_env_stat(zl_env *env, uint64_t *out);
+int zl_env_info(zl_env *env, uint64_t *out);
+int zl_env_flags(zl_env *env, unsigned *out);
+int zl_env_max_readers(zl_env *env, unsigned *out);
+int zl_env_max_key_size(zl_env *env, int *out);
+int zl_env_map(zl_env *env, char **base, size_t *size);
+int zl_env_fd(zl_env *env, int *fd);
+int zl_env_sync(zl_env *env, int force);
+int zl_env_reader_check(zl_env *env, int *dead);
+int zl_env_readers(zl_env *env, char **out);
+int zl_env_copy(zl_env *env, const char *path, int fd, unsigned flags, zl_txn *txn);
+
+/* txn.c */
+zl_txn *zl_txn_new(zl_env *env);
+char *zl_txn_arena(zl_txn *txn);
+int zl_txn_begin(zl_txn *txn, zl_txn *parent, int write);
+int zl_txn_commit(zl_txn *txn);
+int zl_txn_abort(zl_txn *txn);
+int zl_txn_release(zl_txn *txn);
+void zl_txn_unref(zl_txn *txn);
+int64_t zl_txn_id(zl_txn *txn);
+int zl_txn_stat(zl_txn *txn, unsigned dbi, uint64_t *out);
+int zl_txn_in_map(zl_txn *txn, const char *ptr, size_t len);
+int zl_txn_pin(zl_txn *txn);
+void zl_unpin(zl_txn *txn);
+int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, unsigned *got);
+int zl_drop(zl_txn *txn, unsigned dbi, int del);
+int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
+int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
+int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view *out);
+int zl_put(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags);
+int zl_del(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen);
+
+/* cursor.c */
+int zl_cursor_open(zl_txn *txn, unsigned dbi, zl_cursor **result);
+void zl_cursor_close(zl_cursor *cursor);
+void zl_cursor_free(zl_cursor *cursor);
+int zl_cursor_move(zl_cursor *cursor, int op);
+int zl_cursor_seek(zl_cursor *cursor, int op, const char *key, size_t klen, const char *val, size_t vlen);
+int64_t zl_cursor_read(zl_cursor *cursor, int what);
+int zl_cursor_pin(zl_cursor *cursor, int what, zl_view *out);
+int zl_cursor_put(zl_cursor *cursor, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags);
+int zl_cursor_del(zl_cursor *cursor, unsigned flags);
+int zl_cursor_count(zl_cursor *cursor, size_t *count);
+int zl_cursor_valid(zl_cursor *cursor);
+int zl_compare(zl_txn *txn, unsigned dbi, const char *a, size_t alen, const char *b, size_t blen, int *result);
+
+/* bulk.c */
+int zl_cursor_bound(zl_cursor *cursor, int bound, const char *limit, size_t len);
+int zl_cursor_fill(zl_cursor *cursor, int op, int advance, int what, uint32_t most, char *data, size_t cap,
+                   uint32_t *lengths, zl_view *views, uint32_t *result);
+int zl_cursor_rewind(zl_cursor *cursor, int op, uint32_t steps);
+int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t *at, uint32_t *left, int values,
+                char *data, size_t cap, uint32_t *lengths, uint32_t *result);
+int zl_cursor_multiple(zl_cursor *cursor, int op, zl_view *out);
+int zl_put_many(zl_cursor *cursor, const char *data, size_t len, unsigned flags, uint32_t *result);

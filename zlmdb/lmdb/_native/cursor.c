@@ -1,0 +1,226 @@
+/* Cursors: position, move, read and write at it. */
+#include "glue.h"
+
+int zl_cursor_open(zl_txn *txn, unsigned dbi, zl_cursor **result) {
+    zl_cursor *cursor;
+    int rc = zl_txn_enter(txn);
+
+    if (rc)
+        return rc;
+    if (!(cursor = calloc(1, sizeof *cursor))) {
+        zl_txn_leave(txn);
+        return ENOMEM;
+    }
+    ZL_TRY(rc, txn->ops->cursor_open(txn->txn, dbi, &cursor->cursor));
+    if (rc) {
+        free(cursor);
+    } else {
+        cursor->txn = txn;
+        cursor->dbi = dbi;
+        cursor->seen = txn->mutations;
+        cursor->next = txn->cursors;
+        cursor->link = &txn->cursors;
+        if (cursor->next)
+            cursor->next->link = &cursor->next;
+        txn->cursors = cursor;
+        zl_txn_retain(txn);
+        *result = cursor;
+    }
+    zl_txn_leave(txn);
+    return rc;
+}
+
+/* Close LMDB's cursor; family lock held. */
+void zl_cursor_detach(zl_cursor *cursor) {
+    MDB_cursor *mdb = cursor->cursor;
+    int rc;
+    if (cursor->next)
+        cursor->next->link = cursor->link;
+    *cursor->link = cursor->next;
+    cursor->cursor = NULL;
+    cursor->valid = 0;
+    ZL_TRY(rc, (cursor->txn->ops->cursor_close(mdb), 0));
+    (void)rc;
+}
+
+static int zl_cursor_enter(zl_cursor *cursor) {
+    int rc = zl_txn_enter(cursor->txn);
+    if (rc == 0 && !cursor->cursor) {
+        zl_txn_leave(cursor->txn);
+        rc = ZL_CLOSED;
+    }
+    return rc;
+}
+
+static int zl_cursor_leave(zl_cursor *cursor, int rc) {
+    zl_txn_leave(cursor->txn);
+    return rc;
+}
+
+void zl_cursor_close(zl_cursor *cursor) {
+    if (cursor->txn->forks == zl_forks && zl_cursor_enter(cursor) == 0) {
+        zl_cursor_detach(cursor);
+        zl_txn_leave(cursor->txn);
+    }
+}
+
+void zl_cursor_free(zl_cursor *cursor) {
+    if (cursor->txn->forks != zl_forks)
+        return;
+    zl_cursor_close(cursor);
+    zl_txn_unref(cursor->txn);
+    free(cursor->limit);
+    free(cursor);
+}
+
+/* One cursor operation; remembers the record it leads to.  Any failure leaves the cursor unpositioned. */
+int zl_cursor_step(zl_cursor *cursor, MDB_cursor_op op) {
+    int rc = cursor->txn->ops->cursor_get(cursor->cursor, &cursor->key, &cursor->val, op);
+    cursor->valid = rc == 0;
+    cursor->seen = cursor->txn->mutations;
+    cursor->at_end = 0;
+    return rc;
+}
+
+/* Re-reads key and value if the transaction has written since; 0 if the cursor stands on a record. */
+int zl_cursor_refresh(zl_cursor *cursor) {
+    if (!cursor->valid)
+        return MDB_NOTFOUND;
+    return cursor->seen == cursor->txn->mutations ? 0 : zl_cursor_step(cursor, MDB_GET_CURRENT);
+}
+
+/* Behind the last record, where a failed set_range leads: there is nothing next, and the last is previous. */
+static int zl_cursor_from_end(int op) {
+    switch (op) {
+    case MDB_NEXT:
+    case MDB_NEXT_DUP:
+    case MDB_NEXT_NODUP:
+        return -1;
+    case MDB_PREV:
+    case MDB_PREV_NODUP:
+        return MDB_LAST;
+    default:
+        return op;
+    }
+}
+
+int zl_cursor_move(zl_cursor *cursor, int op) {
+    int rc = zl_cursor_enter(cursor);
+    if (rc)
+        return rc;
+    if (cursor->at_end && (op = zl_cursor_from_end(op)) < 0)
+        return zl_cursor_leave(cursor, MDB_NOTFOUND);
+    ZL_TRY(rc, zl_cursor_step(cursor, op));
+    if (rc == 0 && (op == MDB_FIRST_DUP || op == MDB_LAST_DUP)) /* these two yield a value only */
+        ZL_TRY(rc, zl_cursor_step(cursor, MDB_GET_CURRENT));
+    return zl_cursor_leave(cursor, rc);
+}
+
+/* Seeks key (and value): op is one of MDB_SET_KEY, SET_RANGE, GET_BOTH, GET_BOTH_RANGE. */
+int zl_cursor_seek(zl_cursor *cursor, int op, const char *key, size_t klen, const char *val, size_t vlen) {
+    int rc = zl_cursor_enter(cursor);
+    if (rc)
+        return rc;
+    cursor->key = (MDB_val){klen, (void *)key};
+    cursor->val = (MDB_val){vlen, (void *)val};
+    ZL_TRY(rc, zl_cursor_step(cursor, op));
+    if (rc == 0 && (op == MDB_GET_BOTH || op == MDB_GET_BOTH_RANGE)) /* key still points at the caller's */
+        ZL_TRY(rc, zl_cursor_step(cursor, MDB_GET_CURRENT));
+    if (rc == MDB_NOTFOUND) {
+        cursor->txn->ops->zl_cursor_forget(cursor->cursor);
+        cursor->at_end = op == MDB_SET_RANGE;
+    }
+    return zl_cursor_leave(cursor, rc);
+}
+
+static int64_t zl_cursor_fits(zl_cursor *cursor, size_t len) {
+    return len <= ZL_ARENA && zl_owns_arena(cursor->txn) ? 0 : ZL_LARGE;
+}
+
+/* What to copy into the arena: ZL_KEYS, ZL_VALUES or ZL_ITEMS (key, then value).  Returns the length, for
+ * items value length << 16 | key length; MDB_NOTFOUND if unpositioned. */
+int64_t zl_cursor_read(zl_cursor *cursor, int what) {
+    const MDB_val *key = &cursor->key, *val = &cursor->val;
+    size_t klen, vlen;
+    int rc;
+    int64_t n = zl_cursor_enter(cursor);
+
+    if (n)
+        return n;
+    ZL_TRY(rc, zl_cursor_refresh(cursor));
+    if ((n = zl_length_or(rc)) == 0) {
+        klen = what & ZL_KEYS ? key->mv_size : 0;
+        vlen = what & ZL_VALUES ? val->mv_size : 0;
+        if ((n = zl_cursor_fits(cursor, klen + vlen)) == 0) {
+            memcpy(cursor->txn->arena, key->mv_data, klen);
+            memcpy(cursor->txn->arena + klen, val->mv_data, vlen);
+            n = (int64_t)(what == ZL_ITEMS ? vlen << 16 | klen : klen + vlen);
+        }
+    }
+    zl_txn_leave(cursor->txn);
+    return n;
+}
+
+/* Leaves the family lock held on success, until zl_unpin(). */
+int zl_cursor_pin(zl_cursor *cursor, int what, zl_view *out) {
+    int rc = zl_cursor_enter(cursor);
+    if (rc)
+        return rc;
+    ZL_TRY(rc, zl_cursor_refresh(cursor));
+    if (rc)
+        return zl_cursor_leave(cursor, rc);
+    if (what & ZL_VALUES)
+        zl_touch(&cursor->val);
+    *out = (zl_view){cursor->key.mv_data, cursor->key.mv_size, cursor->val.mv_data, cursor->val.mv_size};
+    return 0;
+}
+
+
+int zl_txn_in_map(zl_txn *txn, const char *ptr, size_t len) { return txn->ops->zl_in_map(txn->env->env, ptr, len); }
+
+int zl_cursor_put(zl_cursor *cursor, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags) {
+    MDB_val k = {klen, (void *)key}, v = {vlen, (void *)val};
+    int rc = zl_cursor_enter(cursor);
+    if (rc)
+        return rc;
+    ZL_TRY(rc, cursor->txn->ops->cursor_put(cursor->cursor, &k, &v, flags));
+    cursor->txn->mutations++;
+    if (rc == 0)
+        zl_cursor_placed(cursor);
+    return zl_cursor_leave(cursor, rc);
+}
+
+/* Deletes at the cursor, which then stands on the next record.  MDB_NOTFOUND if it stands on none. */
+int zl_cursor_del(zl_cursor *cursor, unsigned flags) {
+    int next, rc = zl_cursor_enter(cursor);
+    if (rc)
+        return rc;
+    if (!cursor->valid)
+        return zl_cursor_leave(cursor, MDB_NOTFOUND);
+    ZL_TRY(rc, cursor->txn->ops->cursor_del(cursor->cursor, flags));
+    cursor->txn->mutations++;
+    if (rc == 0) /* whether or not there is a next one */
+        ZL_TRY(next, zl_cursor_step(cursor, MDB_GET_CURRENT));
+    (void)next;
+    return zl_cursor_leave(cursor, rc);
+}
+
+int zl_cursor_count(zl_cursor *cursor, size_t *count) {
+    int rc = zl_cursor_enter(cursor);
+    if (rc)
+        return rc;
+    ZL_TRY(rc, cursor->txn->ops->cursor_count(cursor->cursor, count));
+    return zl_cursor_leave(cursor, rc);
+}
+
+int zl_cursor_valid(zl_cursor *cursor) { return cursor->valid; }
+
+int zl_compare(zl_txn *txn, unsigned dbi, const char *a, size_t alen, const char *b, size_t blen, int *result) {
+    MDB_val x = {alen, (void *)a}, y = {blen, (void *)b};
+    int rc = zl_txn_enter(txn);
+    if (rc)
+        return rc;
+    *result = txn->ops->cmp(txn->txn, dbi, &x, &y);
+    zl_txn_leave(txn);
+    return 0;
+}

@@ -1,0 +1,224 @@
+/* One LMDB engine as one translation unit, compiled twice: ZL_ENGINE is 0 (LMDB 0.9) or 1 (LMDB 1.0), and the
+ * include path leads to the patched sources of that engine.
+ *
+ * LMDB itself is included, so that its symbols can be renamed and hidden, its calls of mmap() and munmap()
+ * redirected, and the few functions that need its internals written here. */
+#define _GNU_SOURCE 1
+#if ZL_ENGINE == 0
+#define ZL_PREFIX zl0_
+#else
+#define ZL_PREFIX zl1_
+#endif
+#include "rename.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "glue.h"
+
+/* The names that mdb.c is compiled with in place of mmap() and munmap(): each call site has an `env`. */
+static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+static int zl_munmap(MDB_env *env, void *addr, size_t len);
+
+/* Called by our patches of LMDB (vendor/patches): where it would give MDB_MAP_FULL or MDB_MAP_RESIZED, and before
+ * it reads a page, or an overflow value of some pages, from the map. */
+static int zl_map_grow(MDB_env *env, size_t pages);
+static int zl_beyond_file(MDB_env *env, size_t page);
+static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t page, size_t pages);
+#define ZL_FILE_PAGES(env) (((zl_env *)(env)->me_userctx)->file_pages)
+#define ZL_BEYOND_FILE(env, page) ((page) >= ZL_FILE_PAGES(env) && zl_beyond_file(env, page))
+#define ZL_BAD_OVERFLOW(txn, head, page, pages) zl_bad_overflow(txn, head, page, pages)
+
+#define mmap(addr, len, prot, flags, fd, offset) zl_mmap(env, addr, len, prot, flags, fd, offset)
+#define munmap(addr, len) zl_munmap(env, addr, len)
+#include "mdb.c"
+#include "midl.c"
+#if ZL_ENGINE == 1
+#include "module.c"
+#endif
+#undef mmap
+#undef munmap
+
+/* ---- A memory map that grows in place ----------------------------------------------------------------
+ *
+ * An environment with zl_env.map_reserve set maps its file at the start of a large reservation of address
+ * space (PROT_NONE, which costs neither memory nor disk).  Growing maps the next part of the file behind the
+ * first, at the same address: no pointer moves, so it is safe with transactions open, also in their middle. */
+
+#define ZL_GROW_STEP ((size_t)1 << 30) /* the map doubles until it grows by this much at a time */
+
+static zl_env *zl_env_of(MDB_env *env) { return env->me_userctx; }
+
+static void *zl_reserve(zl_env *zenv, size_t len) {
+    size_t size = zenv->map_reserve;
+    for (; size > len; size /= 2) {
+        void *base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (base != MAP_FAILED) {
+            zenv->map_reserved = size;
+            return base;
+        }
+    }
+    return NULL; /* no room to grow: an ordinary map */
+}
+
+static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, int fd, off_t offset) {
+    zl_env *zenv = zl_env_of(env);
+    void *base;
+
+    if (!zenv || !zenv->map_reserve || fd != env->me_fd || offset || addr)
+        return mmap(addr, len, prot, flags, fd, offset);
+    zenv->map_reserved = 0;
+    if (!(base = zl_reserve(zenv, len)))
+        return mmap(addr, len, prot, flags, fd, offset);
+    if (mmap(base, len, prot, flags | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        munmap(base, zenv->map_reserved);
+        zenv->map_reserved = 0;
+        return MAP_FAILED;
+    }
+    return base;
+}
+
+static int zl_munmap(MDB_env *env, void *addr, size_t len) {
+    zl_env *zenv = zl_env_of(env);
+
+    if (!zenv || addr != (void *)env->me_map)
+        return munmap(addr, len);
+    if (zenv->map_reserved > len)
+        len = zenv->map_reserved;
+    zenv->map_reserved = 0;
+    if (zenv->keep_mapped) /* views are still about: let them read zeros, never unmapped memory */
+        return mmap(addr, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED;
+    return munmap(addr, len);
+}
+
+static int zl_extend_map(MDB_env *env, size_t size) {
+    size_t old = (env->me_mapsize + env->me_os_psize - 1) & ~((size_t)env->me_os_psize - 1);
+    int prot = PROT_READ;
+
+    if (env->me_flags & MDB_WRITEMAP) {
+        prot |= PROT_WRITE;
+        if (ftruncate(env->me_fd, size) < 0)
+            return errno;
+    }
+    if (size > old && mmap(env->me_map + old, size - old, prot, MAP_SHARED | MAP_FIXED, env->me_fd, old) == MAP_FAILED)
+        return errno;
+    if (env->me_flags & MDB_NORDAHEAD)
+        madvise(env->me_map, size, MADV_RANDOM);
+    env->me_mapsize = size;
+    env->me_maxpg = size / env->me_psize;
+    return 0;
+}
+
+static int zl_map_grow(MDB_env *env, size_t pages) {
+    zl_env *zenv = zl_env_of(env);
+    size_t size, need;
+    int rc = 0;
+
+    if (!zenv || !zenv->map_reserved)
+        return MDB_MAP_FULL;
+    if (pages > zenv->map_reserved / env->me_psize - 1)
+        return MDB_MAP_FULL;
+    need = (pages + 1) * env->me_psize;
+    pthread_mutex_lock(&zenv->map_mutex);
+    if (need > env->me_mapsize) {
+        size = env->me_mapsize + (env->me_mapsize < ZL_GROW_STEP ? env->me_mapsize : ZL_GROW_STEP);
+        if (size < need)
+            size = need;
+        size = (size + env->me_os_psize - 1) & ~((size_t)env->me_os_psize - 1);
+        if (size > zenv->map_reserved)
+            size = zenv->map_reserved;
+        rc = zl_extend_map(env, size);
+    }
+    pthread_mutex_unlock(&zenv->map_mutex);
+    return rc;
+}
+
+static int zl_in_map(MDB_env *env, const void *ptr, size_t len) {
+    const char *p = ptr;
+    return p >= env->me_map && p <= env->me_map + env->me_mapsize && len <= (size_t)(env->me_map + env->me_mapsize - p);
+}
+
+/* ---- Pages that a damaged file only claims to have ---------------------------------------------------- */
+
+static int zl_beyond_file(MDB_env *env, size_t page) {
+    struct stat st;
+    if (fstat(env->me_fd, &st))
+        return 1;
+    ZL_FILE_PAGES(env) = (size_t)st.st_size / env->me_psize;
+    return page >= ZL_FILE_PAGES(env);
+}
+
+static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t page, size_t pages) {
+    const MDB_page *mp = head;
+    MDB_env *env = txn->mt_env;
+
+    if (!IS_OVERFLOW(mp) || mp->mp_pages < pages || pages > txn->mt_next_pgno || page > txn->mt_next_pgno - pages)
+        return 1;
+    return zl_in_map(env, head, 1) && ZL_BEYOND_FILE(env, page + pages - 1);
+}
+
+static void zl_map_extent(MDB_env *env, void **base, size_t *size) {
+    *base = env->me_map;
+    *size = env->me_mapsize;
+}
+
+enum { ZL_AHEAD = 8 }; /* nodes to fetch into the cache before they are read */
+
+/* Up to `most` records that follow the cursor's on its leaf page, upwards or downwards, read without moving it.
+ * Stops before whatever needs LMDB's care: duplicates, overflow values, the page's end, a damaged node. */
+static unsigned zl_leaf_run(MDB_cursor *mc, int up, unsigned most, MDB_val *keys, MDB_val *vals) {
+    MDB_page *mp = mc->mc_pg[mc->mc_top];
+    size_t end = mc->mc_txn->mt_env->me_psize;
+    unsigned n, ahead, count = NUMKEYS(mp), at = mc->mc_ki[mc->mc_top];
+
+    if (mc->mc_xcursor || !IS_LEAF(mp) || IS_LEAF2(mp))
+        return 0;
+    for (n = 0; n < most; n++) {
+        MDB_node *node;
+        at += up ? 1 : -1u;
+        if (at >= count)
+            break;
+        node = NODEPTR(mp, at);
+        ahead = at + (up ? ZL_AHEAD : 0u - ZL_AHEAD);
+        if (ahead < count)
+            __builtin_prefetch(NODEPTR(mp, ahead));
+        if (MP_PTRS(mp)[at] + PAGEBASE + NODESIZE > end || node->mn_flags)
+            break;
+        keys[n] = (MDB_val){NODEKSZ(node), NODEKEY(node)};
+        vals[n] = (MDB_val){NODEDSZ(node), NODEDATA(node)};
+        if ((size_t)((char *)vals[n].mv_data - (char *)mp) > end || vals[n].mv_size > end - ((char *)vals[n].mv_data - (char *)mp))
+            break;
+    }
+    return n;
+}
+
+/* Moves the cursor by records that zl_leaf_run() gave. */
+static void zl_leaf_move(MDB_cursor *mc, int by) { mc->mc_ki[mc->mc_top] += by; }
+
+/* Unpositions a cursor as if it were new.  LMDB leaves one that failed to find its key at the place where the key
+ * would be, with what it knew of the duplicates of another key, and can crash when moved on from there. */
+static void zl_cursor_forget(MDB_cursor *mc) {
+    mc->mc_flags &= ~(C_INITIALIZED | C_EOF | C_DEL);
+    if (mc->mc_xcursor)
+        mc->mc_xcursor->mx_cursor.mc_flags &= ~(C_INITIALIZED | C_EOF | C_DEL);
+}
+
+/* Python is given LMDB 0.9's constants for both engines. */
+_Static_assert(MDB_FIRST == 0 && MDB_GET_BOTH == 2 && MDB_GET_CURRENT == 4 && MDB_NEXT == 8 && MDB_PREV == 12 &&
+               MDB_SET_RANGE == 17 && MDB_PREV_MULTIPLE == 18, "cursor operations have other numbers");
+_Static_assert(MDB_NOTLS == 0x200000 && MDB_RDONLY == 0x20000 && MDB_WRITEMAP == 0x80000 && MDB_NOOVERWRITE == 0x10 &&
+               MDB_APPENDDUP == 0x40000 && MDB_DUPSORT == 0x04, "flags have other values");
+
+const zl_ops ZL_NAME(ops) = {
+    {MDB_VERSION_MAJOR, MDB_VERSION_MINOR, MDB_VERSION_PATCH},
+    (const char *(*)(int))mdb_strerror,
+    mdb_env_create, mdb_env_open, mdb_env_close, mdb_env_set_mapsize, mdb_env_set_maxreaders, mdb_env_set_maxdbs,
+    mdb_env_set_userctx, mdb_env_set_assert, mdb_env_get_flags, mdb_env_get_maxreaders, mdb_env_get_maxkeysize,
+    mdb_env_get_fd, mdb_env_stat, mdb_env_info, mdb_env_sync, mdb_env_copy3, mdb_env_copyfd3,
+    mdb_reader_list, mdb_reader_check, mdb_txn_begin, mdb_txn_commit, mdb_txn_abort, mdb_txn_reset, mdb_txn_renew,
+    mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
+    mdb_cursor_open, mdb_cursor_close, mdb_cursor_get, mdb_cursor_put, mdb_cursor_del, mdb_cursor_count,
+    zl_leaf_run, zl_leaf_move, zl_cursor_forget, zl_in_map, zl_map_extent,
+};

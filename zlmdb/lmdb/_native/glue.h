@@ -1,0 +1,208 @@
+/* The glue between Python and LMDB: handles, the table of engine operations, and the shared helpers.
+ *
+ * Python sees opaque zl_env, zl_txn and zl_cursor handles.  Each carries the operations of its engine, so
+ * one set of functions serves LMDB 0.9 and 1.0.  The handles own the lifecycle: a handle outlives the LMDB
+ * object behind it, and every call on a finished one returns ZL_CLOSED.  Locks, innermost last:
+ *
+ *   family lock   one recursive mutex per tree of transactions; held while LMDB works for one of them, and
+ *                 from zl_*_pin() to zl_unpin(), while Python copies out of LMDB's memory.
+ *   zl_env.mutex  the list of transaction handles, the writer's place, spare transactions; held briefly,
+ *                 never while LMDB may block.
+ */
+#ifndef ZL_GLUE_H
+#define ZL_GLUE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include <pthread.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+
+/* The public API of both engines is the same but for additions: 0.9's header names the common part. */
+#include "lmdb.h"
+
+/* Codes of our own, beside LMDB's (-30799 .. -30769) and errno's. */
+#define ZL_CLOSED (-40001)        /* the object is closed, finished or invalidated */
+#define ZL_LARGE (-40002)         /* the result does not fit the arena: fetch it pinned */
+#define ZL_OTHER_THREAD (-40003)  /* a write transaction belongs to the thread that began it */
+#define ZL_WRITER_ACTIVE (-40004) /* not while a write transaction is open */
+#define ZL_SAME_THREAD (-40005)   /* a second write transaction in one thread would deadlock */
+#define ZL_BAD_ITEM (-40006)      /* putmulti: an item is not a pair of byte strings */
+#define ZL_ERRNO_BASE (-50000)    /* functions that return lengths give errno e as ZL_ERRNO_BASE - e */
+
+#define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */
+
+#include "api.h"
+
+typedef struct zl_thread zl_thread;
+
+/* What an engine offers.  mdb_* members are LMDB's functions; zl_* members need its internals (engine.c). */
+typedef struct zl_ops {
+    int version[3];
+    const char *(*strerror)(int rc);
+    int (*env_create)(MDB_env **env);
+    int (*env_open)(MDB_env *env, const char *path, unsigned flags, mdb_mode_t mode);
+    void (*env_close)(MDB_env *env);
+    int (*env_set_mapsize)(MDB_env *env, size_t size);
+    int (*env_set_maxreaders)(MDB_env *env, unsigned readers);
+    int (*env_set_maxdbs)(MDB_env *env, MDB_dbi dbs);
+    int (*env_set_userctx)(MDB_env *env, void *ctx);
+    int (*env_set_assert)(MDB_env *env, MDB_assert_func *func);
+    int (*env_get_flags)(MDB_env *env, unsigned *flags);
+    int (*env_get_maxreaders)(MDB_env *env, unsigned *readers);
+    int (*env_get_maxkeysize)(MDB_env *env);
+    int (*env_get_fd)(MDB_env *env, mdb_filehandle_t *fd);
+    int (*env_stat)(MDB_env *env, MDB_stat *stat);
+    int (*env_info)(MDB_env *env, MDB_envinfo *info);
+    int (*env_sync)(MDB_env *env, int force);
+    int (*env_copy)(MDB_env *env, const char *path, unsigned flags, MDB_txn *txn);
+    int (*env_copyfd)(MDB_env *env, mdb_filehandle_t fd, unsigned flags, MDB_txn *txn);
+    int (*reader_list)(MDB_env *env, MDB_msg_func *func, void *ctx);
+    int (*reader_check)(MDB_env *env, int *dead);
+    int (*txn_begin)(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn);
+    int (*txn_commit)(MDB_txn *txn);
+    void (*txn_abort)(MDB_txn *txn);
+    void (*txn_reset)(MDB_txn *txn);
+    int (*txn_renew)(MDB_txn *txn);
+    size_t (*txn_id)(MDB_txn *txn);
+    int (*dbi_open)(MDB_txn *txn, const char *name, unsigned flags, MDB_dbi *dbi);
+    int (*dbi_flags)(MDB_txn *txn, MDB_dbi dbi, unsigned *flags);
+    int (*stat)(MDB_txn *txn, MDB_dbi dbi, MDB_stat *stat);
+    int (*drop)(MDB_txn *txn, MDB_dbi dbi, int del);
+    int (*get)(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data);
+    int (*put)(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned flags);
+    int (*del)(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data);
+    int (*cmp)(MDB_txn *txn, MDB_dbi dbi, const MDB_val *a, const MDB_val *b);
+    int (*cursor_open)(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor);
+    void (*cursor_close)(MDB_cursor *cursor);
+    int (*cursor_get)(MDB_cursor *cursor, MDB_val *key, MDB_val *data, MDB_cursor_op op);
+    int (*cursor_put)(MDB_cursor *cursor, MDB_val *key, MDB_val *data, unsigned flags);
+    int (*cursor_del)(MDB_cursor *cursor, unsigned flags);
+    int (*cursor_count)(MDB_cursor *cursor, size_t *count);
+    unsigned (*zl_leaf_run)(MDB_cursor *cursor, int up, unsigned most, MDB_val *keys, MDB_val *vals);
+    void (*zl_leaf_move)(MDB_cursor *cursor, int by);
+    void (*zl_cursor_forget)(MDB_cursor *cursor);
+    /* Whether [ptr, ptr+len) lies in the memory map (else in a page that this transaction has dirtied). */
+    int (*zl_in_map)(MDB_env *env, const void *ptr, size_t len);
+    void (*zl_map_extent)(MDB_env *env, void **base, size_t *size);
+} zl_ops;
+
+extern const zl_ops zl0_ops, zl1_ops; /* by engine.c */
+
+struct zl_env {
+    const zl_ops *ops;
+    MDB_env *env; /* NULL once closed */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    unsigned refs;
+    unsigned busy;        /* calls inside LMDB that use no transaction of ours yet; atomic */
+    int closing, resizing; /* atomic */
+    unsigned forks;       /* zl_forks when the environment was opened: differs in a child process */
+    zl_txn *handles;      /* every transaction handle, in use or not */
+    int writing;          /* a top-level write transaction is open, or about to be */
+    pthread_t writer;     /* its thread */
+    MDB_txn *doomed;      /* a write transaction aborted by another thread than its own */
+    MDB_txn **spare;      /* finished read transactions kept for reuse */
+    unsigned spares, max_spares;
+    size_t map_reserve;   /* address space reserved for a map that grows in place, or 0 */
+    size_t map_reserved;  /* what was obtained */
+    size_t file_pages;    /* pages that the file is known to have */
+    pthread_mutex_t map_mutex;
+    int keep_mapped;      /* views on the map have leaked: replace the map rather than unmap it */
+};
+
+struct zl_txn {
+    zl_env *env;
+    const zl_ops *ops;
+    MDB_txn *txn; /* NULL once finished */
+    zl_txn *root; /* owner of the family lock */
+    zl_txn *parent, *child, *sibling;
+    zl_txn *next, *prev; /* zl_env.handles */
+    zl_cursor *cursors;
+    unsigned refs;
+    unsigned mutations; /* counts writes: cursors re-read their position after one */
+    int write;
+    int opened;            /* it has opened databases, which only a commit keeps */
+    unsigned forks;        /* zl_forks when it began: a child process leaves it alone */
+    pthread_t thread;      /* began a write transaction */
+    zl_thread *user;       /* whose results the arena holds */
+    pthread_mutex_t mutex; /* the family lock, in the root */
+    char arena[ZL_ARENA];
+};
+
+struct zl_cursor {
+    zl_txn *txn;
+    MDB_cursor *cursor; /* NULL once closed */
+    zl_cursor *next, **link;
+    MDB_dbi dbi;
+    int valid;      /* positioned on a record */
+    int at_end;     /* unpositioned behind the last record, by set_range */
+    unsigned seen;  /* mutations of the transaction when key and val were read */
+    MDB_val key, val;
+    int bound;      /* how fill() ends: one of ZL_BOUND_* */
+    size_t limit_len;
+    char *limit;
+};
+
+enum { ZL_BOUND_NONE, ZL_BOUND_BELOW, ZL_BOUND_FROM };
+enum { ZL_KEYS = 1, ZL_VALUES = 2, ZL_ITEMS = 3 };
+
+/* Per thread: its identity, and where a failed LMDB assertion returns to instead of ending the process. */
+struct zl_thread {
+    jmp_buf *trap;
+};
+
+/* glibc keeps room for a few bytes like these in modules that are loaded late; other C libraries may not. */
+#ifdef __GLIBC__
+#define ZL_FAST_TLS __attribute__((tls_model("initial-exec")))
+#else
+#define ZL_FAST_TLS
+#endif
+extern _Thread_local ZL_FAST_TLS zl_thread zl_current;
+void zl_assert_failed(MDB_env *env, const char *message);
+
+/* Runs an expression of type int that calls LMDB; a failed assertion in it yields MDB_CORRUPTED. */
+#define ZL_TRY(rc, expression)                       \
+    do {                                             \
+        zl_thread *zl_self_ = &zl_current;            \
+        jmp_buf *zl_outer_ = zl_self_->trap, zl_here_; \
+        zl_self_->trap = &zl_here_;                  \
+        rc = _setjmp(zl_here_) ? MDB_CORRUPTED : (expression); \
+        zl_self_->trap = zl_outer_;                  \
+    } while (0)
+
+/* In the child of a fork(), handles of the parent are dead weight: LMDB must not be touched through them. */
+extern unsigned zl_forks;
+
+int zl_env_enter(zl_env *env);
+void zl_env_busy(zl_env *env);
+void zl_env_leave(zl_env *env);
+void zl_env_drop(zl_env *env);
+
+/* Take the family lock of a live transaction; ZL_CLOSED (and no lock) if it is finished. */
+int zl_txn_enter(zl_txn *txn);
+void zl_txn_leave(zl_txn *txn);
+void zl_txn_retain(zl_txn *txn);
+void zl_txn_unref(zl_txn *txn);
+void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
+int zl_owns_arena(zl_txn *txn);
+void zl_touch(const MDB_val *val);
+
+void zl_cursor_detach(zl_cursor *cursor);
+int zl_cursor_step(zl_cursor *cursor, MDB_cursor_op op);
+int zl_cursor_refresh(zl_cursor *cursor);
+
+/* A write has put the cursor on its record. */
+static inline void zl_cursor_placed(zl_cursor *cursor) {
+    cursor->valid = 1;
+    cursor->at_end = 0;
+}
+
+static inline int64_t zl_length_or(int rc) { return rc > 0 ? (int64_t)ZL_ERRNO_BASE - rc : rc; }
+
+#endif

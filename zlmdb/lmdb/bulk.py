@@ -1,0 +1,206 @@
+"""Many records in one call: `getmulti` and `putmulti`."""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from zlmdb.lmdb import scan
+from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb.buffers import as_bytes, as_record
+from zlmdb.lmdb.errors import KEYEXIST, LARGE, error
+
+if TYPE_CHECKING:
+    from zlmdb.lmdb.cursor import Cursor
+    from zlmdb.lmdb.transaction import Transaction
+
+NODUPDATA = 0x20
+NOOVERWRITE = 0x10
+APPEND = 0x20000
+APPENDDUP = 0x40000
+
+GET_MULTIPLE, NEXT_DUP, NEXT_MULTIPLE = 5, 9, 10  # MDB_cursor_op
+
+MARSHAL_VERSION = 2
+"""The last one that writes every object in full, without references."""
+BATCH_BYTES = 256 * 1024
+FIRST_BATCH, MOST = 64, 8192
+
+_BAD_ITEM: int = lib.ZL_BAD_ITEM
+
+
+def put_flags(dupdata: bool, overwrite: bool, append: bool, dupsort: int) -> int:
+    """LMDB's flags for a write to a database with or without the flag DUPSORT."""
+    flags = 0 if dupdata else NODUPDATA
+    if not overwrite:
+        flags |= NOOVERWRITE
+    if append:
+        flags |= APPENDDUP if dupsort else APPEND
+    return flags
+
+
+# -- putmulti --
+
+
+def put_many(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int, int]:
+    """Store the items; see `Cursor.putmulti()`."""
+    source = iter(items)
+    consumed = added = 0
+    size = FIRST_BATCH
+    while batch := list(islice(source, size)):
+        done = 0
+        while done < len(batch):
+            part = batch[done:] if done else batch
+            count, stored, length = _put_batch(cursor, part, flags)
+            if count < len(part):  # the next item needs a closer look
+                stored += _put_one(cursor, part[count], flags)
+                count += 1
+            elif length:
+                size = max(1, min(MOST, 2 * size, size * BATCH_BYTES // length))
+            done += count
+            consumed += count
+            added += stored
+    return consumed, added
+
+
+def _put_batch(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, int, int]:
+    """(items consumed, items added, bytes), up to the first item that is not a plain pair."""
+    try:
+        data = marshal.dumps(batch, MARSHAL_VERSION)
+    except ValueError:
+        return 0, 0, 0
+    cursor._pytxn._settle()
+    result = ffi.new("uint32_t[2]")
+    rc = lib.zl_put_many(cursor._c, data, len(data), flags, result)
+    if rc and rc != _BAD_ITEM:
+        raise cursor._pytxn._pyenv._record_error("mdb_put", rc, batch[result[0]][0])
+    return result[0], result[1], len(data)
+
+
+def _put_one(cursor: Cursor[Any], item: Any, flags: int) -> int:
+    """Store an item that is not a tuple of two bytes objects; 1 if it was added."""
+    if type(item) is not tuple or len(item) != 2:
+        raise TypeError(f"putmulti() takes (key, value) tuples, not {item!r:.80}")
+    key, value = as_record(*item)
+    cursor._pytxn._settle()
+    rc = lib.zl_cursor_put(cursor._c, key, len(key), value, len(value), flags)
+    if rc and rc != KEYEXIST:
+        raise cursor._pytxn._pyenv._record_error("mdb_put", rc, key)
+    return int(rc == 0)
+
+
+# -- getmulti --
+
+
+def get_many(
+    cursor: Cursor[Any],
+    keys: Iterable[Any],
+    dupdata: bool,
+    dupfixed_bytes: int | None,
+    keyfixed: bool,
+    values: bool,
+) -> Any:
+    """Read the keys; see `Cursor.getmulti()`."""
+    if dupfixed_bytes is not None and dupfixed_bytes < 0:
+        raise OverflowError("dupfixed_bytes must be >= 0")
+    if (dupfixed_bytes or keyfixed) and not dupdata:
+        raise TypeError("dupfixed_bytes and keyfixed need dupdata=True")
+    if keyfixed and not dupfixed_bytes:
+        raise TypeError("keyfixed needs dupfixed_bytes")
+    if dupdata and not values:
+        raise TypeError("values=False gives keys only, it does not go with dupdata=True")
+    wanted = [key if key.__class__ is bytes else as_bytes(key, "key") for key in keys]
+    if keyfixed:
+        return _packed(cursor, wanted, dupfixed_bytes or 0)
+    if dupfixed_bytes:
+        return [pair for key in wanted for pair in _fixed_values(cursor, key, dupfixed_bytes)]
+    if dupdata:
+        return [pair for key in wanted if cursor.set_key(key) for pair in cursor.iternext_dup(keys=True)]
+    found = _pinned(cursor, wanted, values) if cursor._pytxn._views is not None else _lookup(cursor, wanted, values)
+    if wanted:
+        cursor.set_key(wanted[-1])
+    return found
+
+
+def _lookup(cursor: Cursor[Any], wanted: list[bytes], values: bool) -> list[Any]:
+    pairs = lookup(cursor._pytxn, cursor._pydb._dbi, wanted, values)
+    return pairs if values else [key for key, _ in pairs]
+
+
+def _pinned(cursor: Cursor[Any], wanted: list[bytes], values: bool) -> list[Any]:
+    return [cursor.item() if values else cursor.key() for key in wanted if cursor.set_key(key)]
+
+
+def lookup(txn: Transaction[Any], dbi: int, wanted: list[bytes], values: bool = True) -> list[tuple[bytes, bytes]]:
+    """(key, value) of each of the keys that exists."""
+    out: list[tuple[bytes, bytes]] = []
+    for begin in range(0, len(wanted), MOST):
+        part = wanted[begin : begin + MOST]
+        found, complete = _lookup_part(txn, dbi, part, values)
+        pairs = zip(part, found, strict=True)
+        out.extend(pairs if complete else (pair for pair in pairs if pair[1] is not None))  # type: ignore[arg-type]
+    return out
+
+
+def _lookup_part(txn: Transaction[Any], dbi: int, part: list[bytes], values: bool) -> tuple[list[bytes | None], bool]:
+    """The value of each key, None for a missing one; and whether all were found."""
+    keys = marshal.dumps(part, MARSHAL_VERSION)
+    at, left = ffi.new("size_t *", 5), ffi.new("uint32_t *", len(part))
+    found: list[bytes | None] = []
+    hits = 0
+    chunk = scan.take_chunk()
+    result = chunk.result
+    while left[0]:
+        rc = lib.zl_get_many(
+            txn._c, dbi, keys, len(keys), at, left, values, chunk.data, scan.CHUNK_BYTES, chunk.lengths, result
+        )
+        if rc == LARGE:
+            found.append(txn._get_pinned(dbi, part[len(found)], None))
+            hits += found[-1] is not None
+            _skip(keys, at, left)
+            continue
+        if rc:
+            raise error("mdb_get", rc)
+        found += chunk.decode(result[0], result[2])
+        hits += result[1]
+    scan.give_chunk(chunk)
+    return found, hits == len(part)
+
+
+def _skip(keys: bytes, at: Any, left: Any) -> None:
+    """Step over one key of a marshal list."""
+    at[0] += 5 + int.from_bytes(keys[at[0] + 1 : at[0] + 5], "little")
+    left[0] -= 1
+
+
+def _pages(cursor: Cursor[Any], key: bytes) -> Iterator[bytes]:
+    """The values of a key of a dupfixed database, packed, a page at a time."""
+    if not cursor.set_key(key):
+        return
+    view = ffi.new("zl_view *")
+    op = GET_MULTIPLE
+    while (rc := lib.zl_cursor_multiple(cursor._c, op, view)) == 0:
+        try:
+            page = ffi.buffer(view.val, view.vlen)[:]
+        finally:
+            lib.zl_unpin(cursor._pytxn._c)
+        yield page
+        op = NEXT_MULTIPLE
+    if rc != -30798:
+        raise error("mdb_cursor_get", rc)
+
+
+def _fixed_values(cursor: Cursor[Any], key: bytes, size: int) -> Iterator[tuple[bytes, bytes]]:
+    for page in _pages(cursor, key):
+        if len(page) % size:
+            raise ValueError(f"dupfixed_bytes={size} is not the length of this database's values")
+        for start in range(0, len(page), size):
+            yield key, page[start : start + size]
+
+
+def _packed(cursor: Cursor[Any], wanted: list[bytes], size: int) -> memoryview:
+    if len({len(key) for key in wanted}) > 1:
+        raise ValueError("keyfixed needs keys of one length")
+    return memoryview(b"".join(part for key in wanted for pair in _fixed_values(cursor, key, size) for part in pair))

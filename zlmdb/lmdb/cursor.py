@@ -1,0 +1,443 @@
+"""Cursors: a position in a database, to move, read and write at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic
+
+from zlmdb.lmdb import bulk, scan
+from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb.buffers import as_bytes, as_record
+from zlmdb.lmdb.database import DUPSORT, _Database
+from zlmdb.lmdb.errors import KEYEXIST, LARGE, NOTFOUND, error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from zlmdb.lmdb.transaction import Transaction, V
+else:
+    from typing import TypeVar
+
+    V = TypeVar("V")
+
+# MDB_cursor_op
+FIRST, FIRST_DUP, GET_BOTH, GET_BOTH_RANGE, LAST, LAST_DUP = 0, 1, 2, 3, 6, 7
+NEXT, NEXT_DUP, NEXT_NODUP, PREV, PREV_DUP, PREV_NODUP, SET_KEY, SET_RANGE = 8, 9, 11, 12, 13, 14, 16, 17
+NODUPDATA = 0x20
+
+KEYS, VALUES, ITEMS = scan.KEYS, scan.VALUES, scan.ITEMS
+
+_move = lib.zl_cursor_move
+_read = lib.zl_cursor_read
+_seek = lib.zl_cursor_seek
+
+
+class Cursor(Generic[V]):
+    """A cursor on a database in a transaction (`mdb_cursor_open()`), at first not positioned.
+
+    While it is not positioned, `key()`, `value()` and `item()` give empty byte strings. Any move that fails leaves
+    it so. As a context manager it closes at the end; it also closes with its transaction.
+
+    Args:
+        db: the database, from `Environment.open_db()`.
+        txn: the transaction.
+
+    Raises:
+        InvalidParameterError: the database is not visible in the transaction, or of another environment.
+        Error: the transaction is finished.
+    """
+
+    __slots__ = ("__weakref__", "_batch", "_buf", "_c", "_pydb", "_pytxn")
+
+    def __init__(self, db: _Database, txn: Transaction[V]) -> None:
+        self._batch: scan.Batch | None = None
+        self._pydb = db
+        self._pytxn = txn
+        self._buf = txn._buf
+        txn._reusable = False
+        out = ffi.new("zl_cursor **")
+        rc = lib.zl_cursor_open(txn._c, txn._pyenv._dbi_of(db), out)
+        if rc:
+            raise error("mdb_cursor_open", rc)
+        self._c = out[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        try:
+            c = self._c
+        except AttributeError:  # it was never opened
+            return
+        if self._batch is not None:
+            self._drop_batch()
+        lib.zl_cursor_free(c)
+
+    def close(self) -> None:
+        """Close the cursor (`mdb_cursor_close()`). Harmless on a closed one."""
+        self._drop_batch()
+        lib.zl_cursor_close(self._c)
+
+    def _drop_batch(self) -> None:
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.cut()
+            self._pytxn._remove_batch(batch)
+
+    def _settle(self) -> None:
+        """Stand where a scan over this cursor has brought its reader."""
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.settle()
+            self._pytxn._remove_batch(batch)
+
+    # -- reading --
+
+    def key(self) -> V:
+        """The key at the cursor; b"" if it is not positioned."""
+        return self._value_of(KEYS)
+
+    def value(self) -> V:
+        """The value at the cursor; b"" if it is not positioned."""
+        return self._value_of(VALUES)
+
+    def item(self) -> tuple[V, V]:
+        """The (key, value) at the cursor; (b"", b"") if it is not positioned."""
+        if self._batch is not None:
+            self._settle()
+        if self._pytxn._views is None:
+            n = _read(self._c, ITEMS)
+            if n >= 0:
+                end = n & 0xFFFF
+                buf = self._buf
+                return buf[:end], buf[end : end + (n >> 16)]
+            if n != LARGE:
+                self._check_unpositioned(n)
+                return b"", b""  # type: ignore[return-value]
+        key, value = self._read_pinned(ITEMS) or (self._empty(), self._empty())
+        return key, value
+
+    def _value_of(self, what: int) -> Any:
+        if self._batch is not None:
+            self._settle()
+        if self._pytxn._views is None:
+            n = _read(self._c, what)
+            if n >= 0:
+                return self._buf[:n]
+            if n != LARGE:
+                self._check_unpositioned(n)
+                return b""
+        found = self._read_pinned(what)
+        return found[0] if found else self._empty()
+
+    def _empty(self) -> Any:
+        return b"" if self._pytxn._views is None else memoryview(b"")
+
+    def _check_unpositioned(self, code: int) -> None:
+        if code != NOTFOUND and code != -50022:  # EINVAL: LMDB 0.9's word for an unpositioned cursor
+            raise error("mdb_cursor_get", code)
+
+    def _read_pinned(self, what: int) -> list[Any]:
+        """[key, value], [key] or [value] at the cursor, read while LMDB is held still; [] if it is not positioned."""
+        view = ffi.new("zl_view *")
+        rc = lib.zl_cursor_pin(self._c, what, view)
+        if rc:
+            self._check_unpositioned(rc if rc < 0 else -50000 - rc)
+            return []
+        try:
+            return self._from_views((view,), what)
+        finally:
+            lib.zl_unpin(self._pytxn._c)
+
+    def _from_views(self, views: Iterable[Any], what: int) -> list[Any]:
+        """What pinned memory becomes for the user: keys and values in turn."""
+        value = self._pytxn._value
+        out = []
+        for view in views:
+            if what & KEYS:
+                out.append(value(view.key, view.klen))
+            if what & VALUES:
+                out.append(value(view.val, view.vlen))
+        return out
+
+    # -- moving --
+
+    def _go(self, op: int) -> bool:
+        if self._batch is not None:
+            self._settle()
+        rc = _move(self._c, op)
+        if rc == 0:
+            return True
+        if rc == NOTFOUND:
+            return False
+        raise error("mdb_cursor_get", rc)
+
+    def _find(self, op: int, key: bytes, value: bytes = b"") -> bool:
+        if key.__class__ is not bytes:
+            key = as_bytes(key, "key")
+        if value.__class__ is not bytes:
+            value = as_bytes(value, "value")
+        if self._batch is not None:
+            self._drop_batch()
+        rc = _seek(self._c, op, key, len(key), value, len(value))
+        if rc == 0:
+            return True
+        if rc == NOTFOUND:
+            return False
+        raise error("mdb_cursor_get", rc)
+
+    def first(self) -> bool:
+        """Move to the first record (MDB_FIRST); False if the database is empty."""
+        return self._go(FIRST)
+
+    def last(self) -> bool:
+        """Move to the last record (MDB_LAST), of a dupsort database the last value of the last key."""
+        return self._go(LAST)
+
+    def next(self) -> bool:
+        """Move to the next record (MDB_NEXT), from an unpositioned cursor to the first; False at the end."""
+        return self._go(NEXT)
+
+    def prev(self) -> bool:
+        """Move to the previous record (MDB_PREV), from an unpositioned cursor to the last; False at the beginning."""
+        return self._go(PREV)
+
+    def first_dup(self) -> bool:
+        """Move to the first value of the current key (MDB_FIRST_DUP).
+
+        Raises:
+            InvalidParameterError: the cursor is not positioned, or the database is not dupsort.
+        """
+        return self._go(FIRST_DUP)
+
+    def last_dup(self) -> bool:
+        """Move to the last value of the current key (MDB_LAST_DUP); raises as `first_dup()`."""
+        return self._go(LAST_DUP)
+
+    def next_dup(self) -> bool:
+        """Move to the next value of the current key (MDB_NEXT_DUP); False after the last."""
+        return self._go(NEXT_DUP)
+
+    def prev_dup(self) -> bool:
+        """Move to the previous value of the current key (MDB_PREV_DUP); False before the first."""
+        return self._go(PREV_DUP)
+
+    def next_nodup(self) -> bool:
+        """Move to the first value of the next key (MDB_NEXT_NODUP)."""
+        return self._go(NEXT_NODUP)
+
+    def prev_nodup(self) -> bool:
+        """Move to the last value of the previous key (MDB_PREV_NODUP)."""
+        return self._go(PREV_NODUP)
+
+    def set_key(self, key: bytes) -> bool:
+        """Move to a key (MDB_SET_KEY); False if there is none.
+
+        Raises:
+            BadValsizeError: the key is empty.
+        """
+        return self._find(SET_KEY, key)
+
+    def set_key_dup(self, key: bytes, value: bytes) -> bool:
+        """Move to a (key, value) pair of a dupsort database (MDB_GET_BOTH)."""
+        return self._find(GET_BOTH, key, value)
+
+    def set_range(self, key: bytes) -> bool:
+        """Move to the first key that is not below `key` (MDB_SET_RANGE); an empty key means the first of all."""
+        return self._find(SET_RANGE, key) if len(key) else self.first()
+
+    def set_range_dup(self, key: bytes, value: bytes) -> bool:
+        """Move to the first value of `key` that is not below `value` (MDB_GET_BOTH_RANGE)."""
+        return self._find(GET_BOTH_RANGE, key, value)
+
+    def get(self, key: bytes, default: Any = None) -> Any:
+        """Move to a key and give its value, or `default` if there is none."""
+        return self.value() if self.set_key(key) else default
+
+    def _seek_below(self, stop: bytes | None) -> bool:
+        """Move to the last record whose key is below `stop`; to the last of all if it is None."""
+        if stop and self.set_range(stop):
+            return self.prev()
+        return stop != b"" and self.last()
+
+    def _bound(self, kind: int, limit: bytes | None) -> None:
+        if limit and lib.zl_cursor_bound(self._c, kind, limit, len(limit)):
+            raise MemoryError
+
+    # -- iterating --
+
+    def _iterate(self, op: int, keys: bool, values: bool, start: int | None) -> Iterator[Any]:
+        if self._batch is not None:
+            self._settle()
+        if start is not None and not lib.zl_cursor_valid(self._c):
+            self._go(start)
+        what = (ITEMS if values else KEYS) if keys else VALUES
+        if not (keys or values):
+            what = KEYS
+        return chain.from_iterable(scan.Scan(self, op, what))
+
+    def iternext(self, keys: bool = True, values: bool = True) -> Iterator[Any]:
+        """Iterate from the current record to the end; from the first one if the cursor is not positioned.
+
+        The iterator moves the cursor itself: the record it gave last is the cursor's current one, and moving the
+        cursor moves the iterator. At the end the cursor is not positioned.
+
+        Args:
+            keys: include keys.
+            values: include values.
+
+        Returns:
+            An iterator of (key, value), or of keys or values alone.
+        """
+        return self._iterate(NEXT, keys, values, FIRST)
+
+    def iterprev(self, keys: bool = True, values: bool = True) -> Iterator[Any]:
+        """Iterate from the current record to the beginning; from the last one if the cursor is not positioned."""
+        return self._iterate(PREV, keys, values, LAST)
+
+    def iternext_nodup(self, keys: bool = True, values: bool = False) -> Iterator[Any]:
+        """Iterate over keys upwards, with the first value of each."""
+        return self._iterate(NEXT_NODUP, keys, values, FIRST)
+
+    def iterprev_nodup(self, keys: bool = True, values: bool = False) -> Iterator[Any]:
+        """Iterate over keys downwards, with the last value of each."""
+        return self._iterate(PREV_NODUP, keys, values, LAST)
+
+    def iternext_dup(self, keys: bool = False, values: bool = True) -> Iterator[Any]:
+        """Iterate over the values of the current key upwards; nothing if the cursor is not positioned."""
+        return self._iterate(NEXT_DUP, keys, values, None)
+
+    def iterprev_dup(self, keys: bool = False, values: bool = True) -> Iterator[Any]:
+        """Iterate over the values of the current key downwards; nothing if the cursor is not positioned."""
+        return self._iterate(PREV_DUP, keys, values, None)
+
+    def __iter__(self) -> Iterator[tuple[V, V]]:
+        return self.iternext()
+
+    # -- writing --
+
+    def count(self) -> int:
+        """The number of values of the current key (`mdb_cursor_count()`).
+
+        Raises:
+            IncompatibleError: the database is not dupsort.
+            InvalidParameterError: the cursor is not positioned.
+        """
+        if self._batch is not None:
+            self._settle()
+        out = ffi.new("size_t *")
+        rc = lib.zl_cursor_count(self._c, out)
+        if rc:
+            raise error("mdb_cursor_count", rc)
+        return int(out[0])
+
+    def delete(self, dupdata: bool = False) -> bool:
+        """Delete the current record (`mdb_cursor_del()`); the cursor then stands on the next one.
+
+        Args:
+            dupdata: in a dupsort database, delete all values of the key.
+
+        Returns:
+            False if the cursor is not positioned.
+        """
+        self._pytxn._settle()
+        rc = lib.zl_cursor_del(self._c, NODUPDATA if dupdata else 0)
+        if rc == 0:
+            return True
+        if rc == NOTFOUND:
+            return False
+        raise error("mdb_cursor_del", rc)
+
+    def put(
+        self, key: bytes, value: bytes, dupdata: bool = True, overwrite: bool = True, append: bool = False
+    ) -> bool:
+        """Store a record (`mdb_cursor_put()`) and move to it; arguments and errors as for `Transaction.put()`."""
+        if key.__class__ is not bytes or value.__class__ is not bytes:
+            key, value = as_record(key, value)
+        self._pytxn._settle()
+        flags = bulk.put_flags(dupdata, overwrite, append, self._pydb._flags & DUPSORT)
+        rc = lib.zl_cursor_put(self._c, key, len(key), value, len(value), flags)
+        if rc == 0:
+            return True
+        if rc == KEYEXIST:
+            return False
+        raise self._pytxn._pyenv._record_error("mdb_put", rc, key)
+
+    def putmulti(
+        self,
+        items: Iterable[tuple[bytes, bytes]],
+        dupdata: bool = True,
+        overwrite: bool = True,
+        append: bool = False,
+    ) -> tuple[int, int]:
+        """Store many records, several in a call; arguments as for `put()`.
+
+        Args:
+            items: (key, value) tuples.
+
+        Returns:
+            (consumed, added): the number of items, and of those that `put()` would have answered with True.
+
+        Raises:
+            TypeError: an item is not a tuple of two buffers; the ones before it are stored.
+        """
+        flags = bulk.put_flags(dupdata, overwrite, append, self._pydb._flags & DUPSORT)
+        return bulk.put_many(self, items, flags)
+
+    def replace(self, key: bytes, value: bytes) -> Any:
+        """Store a record and return the value that it replaces, or None.
+
+        In a dupsort database all values of the key are replaced, and the first of them is returned.
+        """
+        key, value = as_record(key, value)
+        old = None
+        if self.set_key(key):
+            old = self.value()
+            if self._pydb._flags & DUPSORT:
+                self.delete(dupdata=True)
+        self.put(key, value)
+        return old
+
+    def pop(self, key: bytes) -> Any:
+        """Delete a key and return its value, or None; in a dupsort database, its first value."""
+        if not self.set_key(key):
+            return None
+        old = self.value()
+        self.delete()
+        return old
+
+    def getmulti(
+        self,
+        keys: Iterable[bytes],
+        dupdata: bool = False,
+        dupfixed_bytes: int | None = None,
+        keyfixed: bool = False,
+        values: bool = True,
+    ) -> Any:
+        """Read many keys at once. Missing ones are skipped.
+
+        Args:
+            keys: the keys.
+            dupdata: give every value of a key, not only the first.
+            dupfixed_bytes: the length of each value of a dupfixed database, in bytes: values are then read a page
+                at a time.
+            keyfixed: all keys have one length, too: return one buffer of packed key and value pairs, as for a
+                NumPy structured array.
+            values: with False, the keys that exist are returned, and no value is read.
+
+        Returns:
+            A list of (key, value); with `keyfixed` a memoryview; with `values=False` a list of keys.
+
+        Raises:
+            TypeError: `keyfixed` without `dupfixed_bytes`, one of these without `dupdata`, or `dupdata` without values.
+            ValueError: `keyfixed` with keys of different lengths.
+            OverflowError: `dupfixed_bytes` is negative.
+        """
+        return bulk.get_many(self, keys, dupdata, dupfixed_bytes, keyfixed, values)

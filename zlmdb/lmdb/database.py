@@ -1,0 +1,48 @@
+"""Handles of named databases."""
+
+from __future__ import annotations
+
+REVERSEKEY = 0x02
+DUPSORT = 0x04
+INTEGERKEY = 0x08
+DUPFIXED = 0x10
+INTEGERDUP = 0x20
+CREATE = 0x40000
+
+DROPPED = 0xFFFFFFFF
+"""The handle number of a database that was dropped: LMDB refuses it as an invalid parameter."""
+
+
+class _Database:
+    """A database inside an environment: what `Environment.open_db()` returns.
+
+    It holds neither the environment nor anything of LMDB's; it is valid until the environment is closed, the
+    database is dropped, or the transaction that opened it aborts.
+    """
+
+    __slots__ = ("__weakref__", "_dbi", "_flags", "_owner")
+
+    def __init__(self, dbi: int, flags: int, owner: object) -> None:
+        self._dbi = dbi
+        self._flags = flags
+        self._owner = owner
+
+    def flags(self, *args: object) -> dict[str, bool]:
+        """How keys and values of the database are ordered (`mdb_dbi_flags()`).
+
+        Args:
+            args: at most one, ignored: older versions of the interface passed the transaction.
+
+        Returns:
+            The flags that `Environment.open_db()` takes, by name.
+        """
+        if len(args) > 1:
+            raise TypeError(f"flags() takes at most 1 argument ({len(args)} given)")
+        flags = self._flags
+        return {
+            "reverse_key": bool(flags & REVERSEKEY),
+            "dupsort": bool(flags & DUPSORT),
+            "integerkey": bool(flags & INTEGERKEY),
+            "integerdup": bool(flags & INTEGERDUP),
+            "dupfixed": bool(flags & DUPFIXED),
+        }

@@ -1,0 +1,100 @@
+"""Which of the two LMDB engines serves an environment."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+
+from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb.errors import Error
+
+MAGIC = 0xBEEFC0DE
+SNIFF_BYTES = 64
+MAJOR_OF_FORMAT = {1: 0, 3: 1}
+"""LMDB's major version by the data version (`MDB_DATA_VERSION`) that a file carries."""
+
+
+def engine_version(major: int) -> tuple[int, int, int]:
+    """(major, minor, patch) of the bundled engine of this major version.
+
+    Raises:
+        OverflowError: `major` is negative.
+        Error: there is no such engine.
+    """
+    if major < 0:
+        raise OverflowError(f"lib_version must be >= 0, not {major}")
+    out = ffi.new("int[3]")
+    if not lib.zl_version(min(major, 2**31 - 1), out):
+        raise Error(f"lib_version={major}: this build has the LMDB engines 0 (0.9) and 1 (1.0)")
+    return out[0], out[1], out[2]
+
+
+def _default_major() -> int:
+    value = os.environ.get("LMDB_DEFAULT_LIB_VERSION", "")
+    if value in ("", "0"):
+        return 0
+    if value == "1":
+        return 1
+    print(f"zlmdb: LMDB_DEFAULT_LIB_VERSION={value!r} is ignored: it must be 0 or 1", file=sys.stderr)
+    return 0
+
+
+DEFAULT_MAJOR = _default_major()
+
+
+def sniff(path: bytes, subdir: bool) -> int:
+    """The data version that a data file carries; 0 if it is missing, short or not LMDB's."""
+    try:
+        with open(os.path.join(path, b"data.mdb") if subdir else path, "rb") as file:
+            head = file.read(SNIFF_BYTES)
+    except OSError:
+        return 0
+    words = struct.unpack(f"={len(head) // 4}I", head[: len(head) // 4 * 4])
+    for word, following in zip(words, words[1:], strict=False):
+        if word == MAGIC:
+            return int(following)
+    return 0
+
+
+def choose(path: bytes, subdir: bool, lib_version: int | None) -> int:
+    """The major version of the engine for an environment: as asked for, else as its file says, else the default.
+
+    Raises:
+        Error: no engine of this build reads the file's format.
+        OverflowError: `lib_version` is negative.
+    """
+    if lib_version is not None:
+        return engine_version(lib_version)[0]
+    found = sniff(path, subdir)
+    if found == 0:
+        return DEFAULT_MAJOR
+    if found in MAJOR_OF_FORMAT:
+        return MAJOR_OF_FORMAT[found]
+    what = "written by a development version of LMDB" if found == 2 else "unknown"
+    raise Error(
+        f"{os.fsdecode(path)}: data format v{found} is {what}; this build reads format v1 (LMDB 0.9) and "
+        "v3 (LMDB 1.0). Dump it with the tools of the LMDB that wrote it, and load the dump here"
+    )
+
+
+def version(subpatch: bool = False, lib_version: int | None = None) -> tuple[int, ...]:
+    """The version of an LMDB engine (`mdb_version()`).
+
+    Args:
+        subpatch: append a fourth element, 1: the engine carries the hardening patches.
+        lib_version: major version of the engine; by default that of new environments.
+
+    Returns:
+        (major, minor, patch) or (major, minor, patch, 1).
+
+    Raises:
+        Error: this build has no such engine.
+        OverflowError: `lib_version` is negative.
+    """
+    numbers = engine_version(DEFAULT_MAJOR if lib_version is None else lib_version)
+    return (*numbers, 1) if subpatch else numbers
+
+
+def enable_drop_gil() -> None:
+    """Does nothing: CFFI always releases the interpreter lock around calls. Kept for compatibility."""

@@ -1,0 +1,282 @@
+"""The exceptions of `zlmdb.lmdb`: one class per LMDB return code, all derived from `Error`."""
+
+from __future__ import annotations
+
+import errno
+
+from zlmdb.lmdb._native import ffi, lib
+
+CLOSED_TEXT = "Attempt to operate on closed/deleted/dropped object."
+
+
+class Error(Exception):
+    """Base class of every error that LMDB or this binding reports.
+
+    Args:
+        what: what failed, normally the name of the LMDB function, or the path of an environment.
+        code: LMDB's or the operating system's return code; 0 if there is none.
+    """
+
+    hint = ""
+    """What to do about it; appended to the message where it is not empty."""
+
+    def __init__(self, what: str | bytes, code: int = 0) -> None:
+        self.what = what
+        self.code = code
+        self.reason = strerror(code)
+        """LMDB's text for the code (`mdb_strerror()`)."""
+        text = what.decode(errors="replace") if isinstance(what, bytes) else what
+        if code:
+            text = f"{text}: {self.reason}"
+            if self.hint:
+                text += f" ({self.hint})"
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[type[Error], tuple[str | bytes, int]]:
+        return type(self), (self.what, self.code)
+
+
+def strerror(code: int) -> str:
+    """The text for a return code of either engine (`mdb_strerror()`)."""
+    return str(ffi.string(lib.zl_strerror(code)).decode())
+
+
+class KeyExistsError(Error):
+    """The key (or the key and value pair) is already in the database."""
+
+    MDB_NAME = "MDB_KEYEXIST"
+
+
+class NotFoundError(Error):
+    """No such key, or no such database."""
+
+    MDB_NAME = "MDB_NOTFOUND"
+
+
+class PageNotFoundError(Error):
+    """A page that the file refers to does not exist: the file is damaged."""
+
+    MDB_NAME = "MDB_PAGE_NOTFOUND"
+
+
+class CorruptedError(Error):
+    """The file is damaged."""
+
+    MDB_NAME = "MDB_CORRUPTED"
+
+
+class PanicError(Error):
+    """The environment had a fatal error and must be closed."""
+
+    MDB_NAME = "MDB_PANIC"
+
+
+class VersionMismatchError(Error):
+    """The file belongs to another version of LMDB."""
+
+    MDB_NAME = "MDB_VERSION_MISMATCH"
+
+
+class InvalidError(Error):
+    """The file is not an LMDB file, or its header is damaged."""
+
+    MDB_NAME = "MDB_INVALID"
+
+
+class MapFullError(Error):
+    """The memory map is full."""
+
+    MDB_NAME = "MDB_MAP_FULL"
+    hint = "Please use a larger Environment(map_size=) parameter"
+
+
+class DbsFullError(Error):
+    """More named databases than the environment was opened for."""
+
+    MDB_NAME = "MDB_DBS_FULL"
+    hint = "open the environment with a larger Environment(max_dbs=)"
+
+
+class ReadersFullError(Error):
+    """Every slot of the reader table is taken."""
+
+    MDB_NAME = "MDB_READERS_FULL"
+    hint = "open the environment with a larger Environment(max_readers=), or end read transactions sooner"
+
+
+class TlsFullError(Error):
+    """The process has no thread-local storage key left."""
+
+    MDB_NAME = "MDB_TLS_FULL"
+
+
+class TxnFullError(Error):
+    """The transaction has modified too many pages."""
+
+    MDB_NAME = "MDB_TXN_FULL"
+    hint = "split the work into several transactions"
+
+
+class CursorFullError(Error):
+    """The tree is deeper than a cursor can follow."""
+
+    MDB_NAME = "MDB_CURSOR_FULL"
+
+
+class PageFullError(Error):
+    """Internal: a page has no room for a node."""
+
+    MDB_NAME = "MDB_PAGE_FULL"
+
+
+class MapResizedError(Error):
+    """Another process has grown the file beyond this environment's map; `Environment.set_mapsize(0)` adopts it."""
+
+    MDB_NAME = "MDB_MAP_RESIZED"
+
+
+class IncompatibleError(Error):
+    """The operation does not fit the database's kind, or its flags have changed."""
+
+    MDB_NAME = "MDB_INCOMPATIBLE"
+
+
+class BadRslotError(Error):
+    """A reader slot was reused wrongly."""
+
+    MDB_NAME = "MDB_BAD_RSLOT"
+
+
+class BadTxnError(Error):
+    """The transaction must be aborted: an earlier operation in it failed, or it has a child."""
+
+    MDB_NAME = "MDB_BAD_TXN"
+
+
+class BadValsizeError(Error):
+    """A key is empty or too long, or a value has a length that its database does not allow."""
+
+    MDB_NAME = "MDB_BAD_VALSIZE"
+
+
+class BadDbiError(Error):
+    """The database handle was closed or changed behind the transaction."""
+
+    MDB_NAME = "MDB_BAD_DBI"
+
+
+class ProblemError(Error):
+    """LMDB 1.0: the transaction failed for an unexpected reason."""
+
+    MDB_CODE = -30779
+
+
+class BadChecksumError(Error):
+    """LMDB 1.0: a page's checksum is wrong."""
+
+    MDB_CODE = -30778
+
+
+class CryptoFailError(Error):
+    """LMDB 1.0: a page could not be encrypted or decrypted."""
+
+    MDB_CODE = -30777
+
+
+class EnvEncryptionError(Error):
+    """LMDB 1.0: the environment is encrypted, or is not."""
+
+    MDB_CODE = -30776
+
+
+class ReadonlyError(Error):
+    """A write in a read-only transaction or environment, or on a file that may not be written."""
+
+    MDB_NAME = "EACCES"
+
+
+class InvalidParameterError(Error):
+    """An argument is not valid for LMDB."""
+
+    MDB_NAME = "EINVAL"
+
+
+class LockError(Error):
+    """The environment is locked by another process."""
+
+    MDB_NAME = "EAGAIN"
+
+
+class MemoryError(Error):
+    """Out of memory or address space (not the builtin exception)."""
+
+    MDB_NAME = "ENOMEM"
+
+
+class DiskError(Error):
+    """The disk is full."""
+
+    MDB_NAME = "ENOSPC"
+
+
+_IN_ORDER: tuple[type[Error], ...] = (
+    KeyExistsError, NotFoundError, PageNotFoundError, CorruptedError, PanicError, VersionMismatchError,
+    InvalidError, MapFullError, DbsFullError, ReadersFullError, TlsFullError, TxnFullError, CursorFullError,
+    PageFullError, MapResizedError, IncompatibleError, BadRslotError, BadTxnError, BadValsizeError, BadDbiError,
+    ProblemError, BadChecksumError, CryptoFailError, EnvEncryptionError,
+)  # fmt: skip
+"""The classes of LMDB's codes, from MDB_KEYEXIST (-30799) upwards."""
+
+READONLY_CODE = -30770  # LMDB 1.0's MDB_IS_READONLY
+
+BY_CODE: dict[int, type[Error]] = {
+    **{-30799 + index: klass for index, klass in enumerate(_IN_ORDER)},
+    READONLY_CODE: ReadonlyError,
+    errno.EACCES: ReadonlyError,
+    errno.EINVAL: InvalidParameterError,
+    errno.EAGAIN: LockError,
+    errno.ENOMEM: MemoryError,
+    errno.ENOSPC: DiskError,
+}
+
+_OWN_TEXTS = {
+    lib.ZL_OTHER_THREAD: (
+        "A write transaction belongs to the thread that began it: only that thread can commit it, and after an "
+        "abort from elsewhere it alone can release LMDB's writer lock"
+    ),
+    lib.ZL_WRITER_ACTIVE: "The map cannot be resized while a write transaction is active: commit or abort it first",
+}
+
+NOTFOUND = -30798
+KEYEXIST = -30799
+MAP_FULL = -30792
+BAD_VALSIZE = -30781
+LARGE: int = lib.ZL_LARGE
+_CLOSED: int = lib.ZL_CLOSED
+_SAME_THREAD: int = lib.ZL_SAME_THREAD
+_ERRNO_BASE: int = lib.ZL_ERRNO_BASE
+
+
+def error(what: str | bytes, code: int) -> Error:
+    """The exception for a return code of the glue or of LMDB."""
+    if code <= _ERRNO_BASE:  # an errno from a function that returns lengths
+        code = _ERRNO_BASE - code
+    if code == _CLOSED:
+        return Error(CLOSED_TEXT)
+    if code in _OWN_TEXTS:
+        return Error(_OWN_TEXTS[code])
+    if code == _SAME_THREAD:
+        return Error(
+            "This thread already has a write transaction, a second one would wait for it forever: "
+            "commit or abort the first, or nest with parent=",
+            errno.EBUSY,
+        )
+    return BY_CODE.get(code, Error)(what, code)
+
+
+def closed() -> Error:
+    """The exception for use of something closed, finished or dropped."""
+    return Error(CLOSED_TEXT)
+
+
+__all__ = ["Error", *(klass.__name__ for klass in dict.fromkeys(BY_CODE.values()))]

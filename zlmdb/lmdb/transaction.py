@@ -1,0 +1,463 @@
+"""Transactions: snapshots for reading, and atomic groups of writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from errno import EINVAL
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic
+
+from zlmdb.lmdb import bulk, scan
+from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb.buffers import Views, as_bytes, as_record
+from zlmdb.lmdb.cursor import Cursor
+from zlmdb.lmdb.database import DROPPED, DUPSORT, _Database
+from zlmdb.lmdb.errors import KEYEXIST, LARGE, NOTFOUND, InvalidParameterError, closed, error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, TypeVar
+
+    from zlmdb.lmdb.environment import Environment
+
+    V = TypeVar("V", bytes, memoryview, default=bytes)
+else:
+    from typing import TypeVar
+
+    V = TypeVar("V")
+
+STAT_FIELDS = ("psize", "depth", "branch_pages", "leaf_pages", "overflow_pages", "entries")
+
+CLOSED: int = lib.ZL_CLOSED
+OTHER_THREAD: int = lib.ZL_OTHER_THREAD
+
+_abort = lib.zl_txn_abort
+_commit = lib.zl_txn_commit
+_begin = lib.zl_txn_begin
+_get = lib.zl_get
+_get_pin = lib.zl_get_pin
+_put = lib.zl_put
+_release = lib.zl_txn_release
+_unpin = lib.zl_unpin
+_NULL = ffi.NULL
+
+
+class Transaction(Generic[V]):
+    """A transaction of an environment (`mdb_txn_begin()`); as a context manager it commits, or aborts on an exception.
+
+    Args:
+        env: the environment.
+        db: the database that methods use when not told another; the main database by default.
+        parent: an open write transaction to nest in. LMDB 0.9 nests write transactions only; LMDB 1.0 also nests
+            read-only ones, which see the parent's writes.
+        write: whether it may write. One write transaction is open at a time over all processes; others wait.
+        buffers: hand out memoryviews on LMDB's own pages instead of copies in bytes objects. They are valid until
+            the transaction ends; reading one later raises ValueError.
+
+    Raises:
+        InvalidParameterError: `parent` is read-only, or of another environment.
+        ReadonlyError: `write` in a read-only environment.
+        ReadersFullError: every slot of the reader table is taken, also after clearing those of dead processes.
+        Error: this thread already has a write transaction; or `env` or `parent` is closed.
+    """
+
+    # What most transactions never set; an instance has its own where it needs one.
+    _batches: set[scan.Batch] | None = None
+    _dbi = 1
+    _done = True
+    _parent: Transaction[Any] | None = None
+    _provisional: list[bytes] | None = None
+    _reusable = True
+    """Nothing else refers to the handle, so that it can serve another transaction."""
+    _views: Views | None = None
+
+    def __init__(
+        self,
+        env: Environment,
+        db: _Database | None = None,
+        parent: Transaction[Any] | None = None,
+        write: bool = False,
+        buffers: bool = False,
+    ) -> None:
+        self._slot = slot = env._slots.pop() if env._slots else env._new_slot()
+        self._c, self._buf = slot
+        self._pyenv = env
+        self._write = write
+        self._pydb = env._main
+        if db is not None:
+            self._pydb = db
+            self._dbi = env._dbi_of(db)
+        if buffers:
+            self._views = Views()
+        rc = _begin(self._c, _NULL, write) if parent is None else self._begin_child(parent, write)
+        if rc:
+            raise error("mdb_txn_begin", rc)
+        self._done = False
+
+    def _begin_child(self, parent: Transaction[Any], write: bool) -> int:
+        if parent._pyenv is not self._pyenv:
+            raise InvalidParameterError("The parent transaction belongs to another environment", EINVAL)
+        if not (parent._done or parent._write):
+            raise InvalidParameterError("Transactions cannot be nested in a read-only transaction", EINVAL)
+        self._parent = parent
+        self._reusable = False
+        parent._settle()
+        rc = int(_begin(self._c, parent._c, write))
+        if rc == EINVAL and not write:
+            raise InvalidParameterError("A read-only transaction nests in LMDB 1.0 environments only", EINVAL)
+        return rc
+
+    def __enter__(self) -> Self:
+        if self._done:
+            raise closed()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._done:
+            return
+        if exc_type is not None:
+            self.abort()
+        elif self._batches or self._views or self._provisional:
+            self._commit(ignore_closed=True)
+        else:  # the usual case, without detours
+            self._done = True
+            rc = _commit(self._c)
+            if rc and rc != CLOSED:
+                self._raise_uncommitted(rc)
+
+    def __del__(self) -> None:
+        try:
+            slot = self._slot
+        except AttributeError:  # the constructor failed before there was anything to undo
+            return
+        if self._done and self._reusable:
+            self._pyenv._slots.append(slot)
+            return
+        if not self._done:
+            self._end()
+        if _release(slot[0]):
+            self._pyenv._slots.append(slot)
+        self._forget_provisional()
+
+    # -- ending --
+
+    def _end(self) -> None:
+        """What must happen before LMDB's transaction goes: no iterator runs on, no view is read."""
+        self._done = True
+        if self._batches:
+            scan.cut(self._pyenv._batches, self._batches)
+        if self._views is not None:
+            self._release_views()
+
+    def _release_views(self) -> None:
+        env = self._pyenv
+        env._viewing.discard(self)
+        if self._views is not None and self._views.release():
+            env._keep_mapped = True
+
+    def _add_batch(self, batch: scan.Batch) -> None:
+        if self._batches is None:
+            self._batches = set()
+        self._batches.add(batch)
+        self._pyenv._batches.add(batch)
+
+    def _remove_batch(self, batch: scan.Batch) -> None:
+        if self._batches is not None:
+            self._batches.discard(batch)
+        self._pyenv._batches.discard(batch)
+
+    def _settle(self) -> None:
+        """Before a write: put every iterating cursor where its reader is, since LMDB adjusts positions."""
+        if self._batches:
+            scan.settle(self._pyenv._batches, self._batches)
+
+    def commit(self) -> None:
+        """Make the writes of the transaction durable and visible (`mdb_txn_commit()`).
+
+        A child's writes become its parent's. The transaction is finished afterwards, also when this fails.
+
+        Raises:
+            Error: the transaction is finished, or is a write transaction of another thread.
+            MapFullError, DiskError: there is no room for the writes; nothing is committed.
+        """
+        self._commit()
+
+    def _commit(self, ignore_closed: bool = False) -> None:
+        self._end()
+        rc = _commit(self._c)
+        if rc == 0:
+            if self._provisional:
+                self._keep_provisional()
+            return
+        if not (ignore_closed and rc == CLOSED):
+            self._raise_uncommitted(rc)
+
+    def _raise_uncommitted(self, rc: int) -> None:
+        if rc == OTHER_THREAD:
+            self._done = False
+        else:
+            self._forget_provisional()
+        raise error("mdb_txn_commit", rc)
+
+    def abort(self) -> None:
+        """Undo the transaction (`mdb_txn_abort()`). Harmless on a finished one."""
+        self._end()
+        _abort(self._c)
+        if self._provisional:
+            self._forget_provisional()
+
+    def _keep_provisional(self) -> None:
+        """Databases opened here live on: with the parent, or for good."""
+        names, self._provisional = self._provisional, None
+        if names and self._parent is not None:
+            self._parent._provisional = (self._parent._provisional or []) + names
+
+    def _forget_provisional(self) -> None:
+        if self._provisional:
+            self._pyenv._forget_databases(self._provisional)
+            self._provisional = None
+
+    # -- databases --
+
+    def id(self) -> int:
+        """The transaction's number (`mdb_txn_id()`): of the snapshot it reads, or of the one it writes.
+
+        Raises:
+            Error: the transaction is finished.
+        """
+        number = lib.zl_txn_id(self._c)
+        if number < 0:
+            raise error("mdb_txn_id", number)
+        return int(number)
+
+    def stat(self, db: _Database | None = None) -> dict[str, int]:
+        """Statistics of a database (`mdb_stat()`).
+
+        Returns:
+            psize (bytes of a page), depth (of the tree), branch_pages, leaf_pages, overflow_pages, entries.
+
+        Raises:
+            Error: the transaction is finished.
+        """
+        out = ffi.new("uint64_t[6]")
+        rc = lib.zl_txn_stat(self._c, self._dbi if db is None else self._pyenv._dbi_of(db), out)
+        if rc:
+            raise error("mdb_stat", rc)
+        return dict(zip(STAT_FIELDS, out, strict=True))
+
+    def drop(self, db: _Database, delete: bool = True) -> None:
+        """Delete a database, or only its records (`mdb_drop()`).
+
+        Args:
+            db: the database.
+            delete: also delete the database itself: its handle and cursors become unusable.
+
+        Raises:
+            ReadonlyError: the transaction is read-only.
+            InvalidParameterError: the database was dropped before.
+            Error: the transaction is finished.
+        """
+        self._settle()
+        dbi = self._pyenv._dbi_of(db)
+        rc = lib.zl_drop(self._c, dbi, bool(delete))
+        if rc:
+            raise error("mdb_drop", rc)
+        if delete and dbi > 1:
+            db._dbi = DROPPED
+            self._pyenv._forget_handle(db)
+
+    # -- records --
+
+    def get(self, key: bytes, default: Any = None, db: _Database | None = None) -> Any:
+        """The value of a key (`mdb_get()`); of the first of several in a dupsort database.
+
+        Args:
+            key: the key.
+            default: what to return if there is none.
+            db: the database; by default the transaction's.
+
+        Returns:
+            bytes, a memoryview if the transaction has `buffers=True`, or `default`.
+
+        Raises:
+            BadValsizeError: the key is empty.
+            Error: the transaction is finished.
+        """
+        if key.__class__ is not bytes:
+            key = as_bytes(key, "key")
+        dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
+        if self._views is None:
+            n = _get(self._c, dbi, key, len(key))
+            if n >= 0:
+                return self._buf[:n]
+            if n == NOTFOUND:
+                return default
+            if n != LARGE:
+                raise error("mdb_get", n)
+        return self._get_pinned(dbi, key, default)
+
+    def _get_pinned(self, dbi: int, key: bytes, default: Any) -> Any:
+        view = ffi.new("zl_view *")
+        rc = _get_pin(self._c, dbi, key, len(key), view)
+        if rc == NOTFOUND:
+            return default
+        if rc:
+            raise error("mdb_get", rc)
+        try:
+            return self._value(view.val, view.vlen)
+        finally:
+            _unpin(self._c)
+
+    def _value(self, pointer: Any, length: int) -> Any:
+        """What pinned memory becomes for the user: a copy, or a view where that is safe.
+
+        A page that this transaction has written lives outside the map and moves: it is always copied.
+        """
+        if self._views is None:
+            return ffi.buffer(pointer, length)[:]
+        if length == 0:
+            return memoryview(b"")
+        if lib.zl_txn_in_map(self._c, pointer, length):
+            self._pyenv._viewing.add(self)
+            return self._views.on(pointer, length)
+        return memoryview(ffi.buffer(pointer, length)[:])
+
+    def put(
+        self,
+        key: bytes,
+        value: bytes,
+        dupdata: bool = True,
+        overwrite: bool = True,
+        append: bool = False,
+        db: _Database | None = None,
+    ) -> bool:
+        """Store a record (`mdb_put()`).
+
+        Args:
+            key: the key, 1 to `Environment.max_key_size()` bytes.
+            value: the value; None counts as b"".
+            dupdata: in a dupsort database, also accept a pair that exists already (nothing changes).
+            overwrite: replace an existing value. In a dupsort database: add to the values of an existing key.
+            append: the key (in a dupsort database, the pair) sorts after all others: faster, and refused with
+                False if it does not.
+            db: the database; by default the transaction's.
+
+        Returns:
+            True if the record was stored, False if `dupdata`, `overwrite` or `append` forbade it.
+
+        Raises:
+            ReadonlyError: the transaction is read-only.
+            BadValsizeError: the key is empty or too long, or the value's length does not fit a dupsort database.
+            MapFullError: the map is full; the transaction must be aborted.
+            Error: the transaction is finished.
+        """
+        if key.__class__ is not bytes or value.__class__ is not bytes:
+            key, value = as_record(key, value)
+        if self._batches:
+            self._settle()
+        if db is None:
+            dbi, dupsort = self._dbi, self._pydb._flags & DUPSORT
+        else:
+            dbi, dupsort = self._pyenv._dbi_of(db), db._flags & DUPSORT
+        flags = 0 if dupdata and overwrite and not append else bulk.put_flags(dupdata, overwrite, append, dupsort)
+        rc = _put(self._c, dbi, key, len(key), value, len(value), flags)
+        if rc == 0:
+            return True
+        if rc == KEYEXIST:
+            return False
+        raise self._pyenv._record_error("mdb_put", rc, key)
+
+    def delete(self, key: bytes, value: bytes = b"", db: _Database | None = None) -> bool:
+        """Delete a key (`mdb_del()`); in a dupsort database, with a non-empty `value`, only that pair.
+
+        Returns:
+            True if something was deleted.
+
+        Raises:
+            ReadonlyError: the transaction is read-only.
+            BadValsizeError: the key is empty or too long.
+            Error: the transaction is finished.
+        """
+        if key.__class__ is not bytes:
+            key = as_bytes(key, "key")
+        if value.__class__ is not bytes:
+            value = b"" if value is None else as_bytes(value, "value")
+        if self._batches:
+            self._settle()
+        dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
+        rc = lib.zl_del(self._c, dbi, key, len(key), value, len(value))
+        if rc == 0:
+            return True
+        if rc == NOTFOUND:
+            return False
+        raise self._pyenv._record_error("mdb_del", rc, key)
+
+    def replace(self, key: bytes, value: bytes, db: _Database | None = None) -> Any:
+        """Store a record and return the value that it replaces, or None; see `Cursor.replace()`."""
+        with self.cursor(db) as cursor:
+            return cursor.replace(key, value)
+
+    def pop(self, key: bytes, db: _Database | None = None) -> Any:
+        """Delete a key and return its value, or None; see `Cursor.pop()`."""
+        with self.cursor(db) as cursor:
+            return cursor.pop(key)
+
+    def cursor(self, db: _Database | None = None) -> Cursor[V]:
+        """A cursor on a database, not yet positioned (`mdb_cursor_open()`)."""
+        return Cursor(self._pydb if db is None else db, self)
+
+    # -- ranges --
+
+    def items(
+        self,
+        start: bytes | None = None,
+        stop: bytes | None = None,
+        prefix: bytes | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        db: _Database | None = None,
+    ) -> Iterator[tuple[V, V]]:
+        """The records of a range of keys, in key order.
+
+        Args:
+            start: the first key of the range, included; by default the range is open below.
+            stop: the end of the range, not included; by default the range is open above.
+            prefix: only keys that begin with it. Not together with a database that orders keys otherwise than
+                byte by byte (`reverse_key`, `integerkey`).
+            reverse: walk from the end of the range down.
+            limit: at most this many records.
+            db: the database; by default the transaction's.
+
+        Returns:
+            An iterator of (key, value). In a dupsort database a key comes once with each of its values.
+
+        Raises:
+            ValueError: `limit` is negative, or `prefix` is used on a database that does not order by prefix.
+            Error: the transaction is finished.
+        """
+        return scan.range_iterator(self, db, scan.ITEMS, start, stop, prefix, reverse, limit)
+
+    def keys(
+        self,
+        start: bytes | None = None,
+        stop: bytes | None = None,
+        prefix: bytes | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        db: _Database | None = None,
+    ) -> Iterator[V]:
+        """The keys of a range, in order, without reading values; arguments as for `items()`."""
+        return scan.range_iterator(self, db, scan.KEYS, start, stop, prefix, reverse, limit)
+
+    def values(
+        self,
+        start: bytes | None = None,
+        stop: bytes | None = None,
+        prefix: bytes | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        db: _Database | None = None,
+    ) -> Iterator[V]:
+        """The values of a range of keys, in key order; arguments as for `items()`."""
+        return scan.range_iterator(self, db, scan.VALUES, start, stop, prefix, reverse, limit)
