@@ -5,10 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vendoring.errors import VendorError
-from vendoring.files import write_file
-from vendoring.pins import ROOT, Pin, Vendor
-from vendoring.sources import patched_tree, sync, verify
+try:
+    from vendoring.errors import VendorError
+    from vendoring.files import write_file
+    from vendoring.pins import ROOT, Pin, Vendor
+    from vendoring.sources import patched_tree, sync, verify
+except ModuleNotFoundError as error:
+    sys.exit(f"vendor.py: the package {error.name} is missing; python -m pip install '.[dev]' brings it")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
