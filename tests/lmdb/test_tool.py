@@ -288,7 +288,7 @@ def test_verify(capsys, env, tmp_path):
     assert "problems" in output.err
     assert "one path" in fails(capsys, "verify")
     assert "one path" in fails(capsys, "verify", "a", "b")
-    assert "cannot read" in fails(capsys, "verify", "missing")
+    assert "No such file" in fails(capsys, "verify", "missing")
 
 
 def test_shell(capsys, env, monkeypatch):

@@ -60,7 +60,7 @@ def test_verifying_an_open_environment(env_path):
 
 @pytest.mark.parametrize("name", ["missing", "."])
 def test_unreadable(tmp_path, name):
-    with pytest.raises(VerifyError, match=r"cannot read .*(No such file|directory)"):
+    with pytest.raises(OSError, match=r"No such file|directory"):
         verify(tmp_path / name, subdir=False)
 
 

@@ -54,12 +54,9 @@ def verify(path: Path, subdir: bool | None = None) -> list[str]:
         the audit stops with one more line that says so.
 
     Raises:
-        VerifyError: The audit cannot start: the file cannot be read, or is not an LMDB file this
-            machine can read.
+        VerifyError: The audit cannot start: this is not an LMDB file of a 64-bit machine of this byte
+            order, or its meta pages are unusable.
+        OSError: The file cannot be read.
     """
-    data_path = resolve_data_path(path, subdir)
-    try:
-        with open(data_path, "rb", buffering=0) as file:
-            return _Verifier(file, os.fstat(file.fileno()).st_size).verify()
-    except OSError as error:
-        raise VerifyError(f"cannot read {os.fsdecode(data_path)}: {error.strerror}") from error
+    with open(resolve_data_path(path, subdir), "rb", buffering=0) as file:
+        return _Verifier(file, os.fstat(file.fileno()).st_size).verify()

@@ -55,9 +55,12 @@ class _Verifier:
         self._cut = False  # some tree or record could not be read to its end
 
     @property
-    def free(self) -> set[int]:
-        """The pages the freeDB lists, once `verify` has run."""
-        return set(self._pages.seen.pages(FREE))
+    def free(self) -> bytearray:
+        """A flag for each page: 1 if the freeDB lists it. Meaningful once `verify` has run."""
+        flags = bytearray(self._pages.meta.last_page + 1)
+        for pgno in self._pages.seen.pages(FREE):
+            flags[pgno] = 1
+        return flags
 
     def verify(self) -> list[str]:
         """Run the audit and return the problems, in the order found."""
@@ -117,13 +120,13 @@ class _Verifier:
         try:
             page = self._open(tree, pgno)
             if page.header.flags & P_BRANCH:
-                self._check_branch(tree, pgno, page, level, low, high)
+                self._check_branch(tree, page, level, low, high)
             else:
                 tree.depths.add(level)
                 tree.leaf += 1
-                self._check_leaf(tree, f"page {pgno}", page, low, high)
+                self._check_leaf(tree, page, low, high)
         except DamageError as damage:
-            self._report(f"{tree.name}: page {pgno}: {damage}")
+            self._report(f"{tree.name}: {damage}")
             tree.cut = True
 
     def _open(self, tree: Tree, pgno: int) -> Page:
@@ -132,50 +135,46 @@ class _Verifier:
         flags = page.header.flags
         if flags not in (P_BRANCH, P_LEAF | P_LEAF2 if tree.fixed else P_LEAF):
             dirty = " (dirty mark)" if flags & P_DIRTY else ""
-            raise DamageError(f"mixed or invalid page flags {flags:#x}{dirty}")
+            raise page.damage(f"mixed or invalid page flags {flags:#x}{dirty}")
         return page
 
-    def _check_branch(
-        self, tree: Tree, pgno: int, page: Page, level: int, low: Rank | None, high: Rank | None
-    ) -> None:
+    def _check_branch(self, tree: Tree, page: Page, level: int, low: Rank | None, high: Rank | None) -> None:
         tree.branch += 1
         if level == MAX_DEPTH:
-            raise DamageError(f"the tree is deeper than {MAX_DEPTH} levels")
+            raise page.damage(f"the tree is deeper than {MAX_DEPTH} levels")
         keys, children = page.branch()
         # LMDB leaves a branch page with a single child in the freeDB at times (ITS#8336).
         if len(children) < 2 and tree.kind is not Kind.FREE:
-            raise DamageError("a branch page with fewer than two children")
+            raise page.damage("a branch page with fewer than two children")
         ranks = [tree.order(key) for key in keys[1:]]
-        self._check_order(tree, f"page {pgno}", ranks, low, high)
+        self._check_order(tree, page, ranks, low, high)
         bounds = [low, *ranks, high]
         for child, (child_low, child_high) in zip(children, pairwise(bounds), strict=True):
             self._visit(tree, child, level + 1, child_low, child_high)
 
     def _check_order(
-        self, tree: Tree, where: str, ranks: list[Rank], low: Rank | None, high: Rank | None
+        self, tree: Tree, page: Page, ranks: list[Rank], low: Rank | None, high: Rank | None
     ) -> None:
         """Report keys that do not ascend strictly or leave the bounds their parent set."""
         what = "dup data" if tree.kind is Kind.DUP else "keys"
         if not all(map(gt, ranks[1:], ranks)):
-            self._report(f"{tree.name}: {where}: {what} out of order")
+            self._report(f"{tree.name}: {page.name}: {what} out of order")
         elif ranks and (
             (low is not None and ranks[0] < low) or (high is not None and ranks[-1] >= high)  # type: ignore[operator]
         ):
-            self._report(f"{tree.name}: {where}: {what} out of order with the parent page")
+            self._report(f"{tree.name}: {page.name}: {what} out of order with the parent page")
 
     # Leaves
 
-    def _check_leaf(
-        self, tree: Tree, where: str, page: Page, low: Rank | None = None, high: Rank | None = None
-    ) -> None:
+    def _check_leaf(self, tree: Tree, page: Page, low: Rank | None = None, high: Rank | None = None) -> None:
         """Check a leaf page, or a sub-page, and everything its nodes refer to."""
         if page.header.flags & P_LEAF2:
             keys, values = page.fixed_keys(tree.record.pad), list[Value]()
         else:
             keys, values = page.leaf()
-        self._check_order(tree, where, list(map(tree.order, keys)), low, high)
+        self._check_order(tree, page, list(map(tree.order, keys)), low, high)
         if tree.kind is not Kind.DUP and not all(keys):
-            self._report(f"{tree.name}: {where}: an empty key")
+            self._report(f"{tree.name}: {page.name}: an empty key")
         if tree.kind is Kind.FREE:
             self._free_list.check(tree, page, keys, values)
             return
@@ -185,7 +184,7 @@ class _Verifier:
                 try:
                     self._check_node(tree, page, keys[index], value)
                 except DamageError as damage:
-                    self._report(f"{tree.name}: {where}: node {index}: {damage}")
+                    self._report(f"{tree.name}: {page.name}: node {index}: {damage}")
                     tree.cut = True
 
     def _check_node(self, tree: Tree, page: Page, key: bytes, value: Value) -> None:
@@ -227,13 +226,14 @@ class _Verifier:
 
     def _check_subpage(self, tree: Tree, page: Page, key: bytes, value: Value) -> None:
         """Check duplicates that live on a small page inside the node."""
-        small = Page(self._pages.layout, page.data[value.offset : value.offset + value.size])
+        data = page.data[value.offset : value.offset + value.size]
+        small = Page(self._pages.layout, data, "sub-page")
         record = Database(small.header.pad, tree.dup_flags, 1, 0, 1, 0, 0, 0)
         sub = tree.duplicates(f"duplicates of {_show(key)}", record)
         flags = small.header.flags & ~self._pages.layout.subpage_mark
         if flags != P_LEAF | P_SUBP | (P_LEAF2 if sub.fixed else 0):
-            raise DamageError(f"mixed or invalid page flags {small.header.flags:#x} on a sub-page")
-        self._check_leaf(sub, "sub-page", small)
+            raise small.damage(f"mixed or invalid page flags {small.header.flags:#x}")
+        self._check_leaf(sub, small)
         self._absorb(tree, sub)
 
     def _absorb(self, tree: Tree, sub: Tree) -> None:

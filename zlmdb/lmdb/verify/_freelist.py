@@ -48,7 +48,7 @@ class FreeList:
         (count,) = next(blocks)
         room, rest = divmod(value.size - U64.size, U64.size)
         if count == room and not rest:
-            self._mark(blocks)
+            self._mark(record, blocks)
             return
         mismatch = f"page count {count} does not match value size {value.size}"
         if count or rest:
@@ -75,19 +75,19 @@ class FreeList:
         for offset in range(start + U64.size, end, _BLOCK):
             yield array("Q", read(offset, min(_BLOCK, end - offset)))
 
-    def _mark(self, blocks: Iterator[array[int]]) -> None:
+    def _mark(self, record: str, blocks: Iterator[array[int]]) -> None:
         """Note the pages of one record, which must descend strictly (``MDB_IDL``)."""
         pages = self._pages
         above = pages.meta.last_page + 1
         for pgno in chain.from_iterable(blocks):
             if not pages.in_range(pgno):
-                pages.report(f"freeDB: lists out-of-range page {pgno}")
+                pages.report(f"{record} lists out-of-range page {pgno}")
                 continue
             if pgno >= above:
-                pages.report(f"freeDB: page {pgno} after page {above}: not strictly descending")
+                pages.report(f"{record}: page {pgno} after page {above}: not strictly descending")
             above = pgno
             before = pages.seen.mark(pgno, FREE)
             if before & LIVE:
                 pages.report_conflict(pgno)
             if before & FREE:
-                pages.report(f"freeDB: page {pgno} is listed more than once")
+                pages.report(f"{record}: page {pgno} is listed more than once")

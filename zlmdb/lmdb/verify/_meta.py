@@ -21,7 +21,7 @@ _SNIFF = 64
 
 
 class VerifyError(Exception):
-    """The audit cannot start: the file is missing, or is not an LMDB file this machine can read."""
+    """The audit cannot start: this is not an LMDB file that this machine can read."""
 
 
 def read_metas(file: BinaryIO, size: int) -> tuple[Layout, tuple[Meta, Meta]]:

@@ -18,7 +18,7 @@ def check_overflow(pages: PageFile, tree: Tree, page: Page, value: Value) -> int
     pgno: int = U64.unpack_from(page.data, value.offset)[0]
     first = pages.open(pgno)
     if first.header.flags != P_OVERFLOW:
-        raise DamageError(f"page {pgno} is not a pure overflow page: flags {first.header.flags:#x}")
+        raise first.damage(f"not a pure overflow page: flags {first.header.flags:#x}")
     count: int = U32.unpack_from(first.data, layout.header_size - 4)[0]
     needed = layout.overflow_pages(value.size, pages.page_size)
     extent = f"overflow page {pgno}: header mp_pages {count}, its {value.size} bytes need {needed}"
@@ -43,4 +43,5 @@ def _check_node_copy(pages: PageFile, page: Page, value: Value, count: int) -> N
     (op_pages,) = U64.unpack_from(page.data, value.offset + 16)
     if op_pages != count:
         raise DamageError(f"overflow op_pages {op_pages} disagrees with header mp_pages {count}")
-    pages.check_txnid("overflow op_txnid", txnid)
+    if txnid > pages.meta.txnid:
+        raise DamageError(f"overflow op_txnid {txnid} is yet to be committed")

@@ -25,16 +25,21 @@ class Value(NamedTuple):
 
 
 class Page:
-    """The bytes of a page (or of a sub-page inside a node) and its header."""
+    """The bytes of a page (or of a sub-page inside a node), its header, and its name in problems."""
 
-    __slots__ = ("data", "header", "layout")
+    __slots__ = ("data", "header", "layout", "name")
 
-    def __init__(self, layout: Layout, data: bytes) -> None:
-        if len(data) < layout.header_size:
-            raise DamageError(f"bad size: {len(data)} bytes cannot hold a page header")
+    def __init__(self, layout: Layout, data: bytes, name: str) -> None:
         self.layout = layout
         self.data = data
+        self.name = name
+        if len(data) < layout.header_size:
+            raise self.damage(f"{len(data)} bytes cannot hold a page header")
         self.header = layout.header(data)
+
+    def damage(self, text: str) -> DamageError:
+        """Return an error about this page."""
+        return DamageError(f"{self.name}: {text}")
 
     def _key_count(self) -> int:
         """Return the number of keys, which only mp_lower tells (``NUMKEYS``)."""
@@ -44,7 +49,7 @@ class Page:
         return count
 
     def _bad_bounds(self) -> DamageError:
-        return DamageError(f"bad mp_lower/mp_upper {self.header.lower}/{self.header.upper}")
+        return self.damage(f"bad mp_lower/mp_upper {self.header.lower}/{self.header.upper}")
 
     def _pointers(self) -> tuple[int, ...]:
         """Return the offsets of the nodes, each with room for a node header behind it."""
@@ -53,11 +58,11 @@ class Page:
         if not header.lower <= header.upper <= len(self.data) - base:
             raise self._bad_bounds()
         if not count:
-            raise DamageError("bad mp_lower/mp_upper: no keys on the page")
+            raise self.damage("bad mp_lower/mp_upper: no keys on the page")
         pointers: tuple[int, ...] = unpack_from(f"={count}H", self.data, self.layout.header_size)
         last = len(self.data) - base - NODE.size
         if min(pointers) < header.upper or max(pointers) > last or reduce(or_, pointers) & 1:
-            raise DamageError("a node pointer lies outside the node area")
+            raise self.damage("a node pointer lies outside the node area")
         return pointers
 
     def _check_extents(self, pointers: tuple[int, ...], ends: list[int]) -> None:
@@ -66,9 +71,9 @@ class Page:
         base = self.layout.base
         starts = [pointer + base for pointer in sorted(pointers)]
         if ends[-1] > len(self.data):
-            raise DamageError("a node runs past the end of the page")
+            raise self.damage("a node runs past the end of the page")
         if not all(map(le, ends, starts[1:])):
-            raise DamageError("nodes overlap")
+            raise self.damage("nodes overlap")
 
     def leaf(self) -> tuple[list[bytes], list[Value]]:
         """Return the keys and the values of a leaf page."""
@@ -87,7 +92,7 @@ class Page:
             offset = end + (key_size & align)
             values.append(make((flags, offset, size)))
             if flags and flags not in _NODE_FLAGS:
-                raise DamageError(f"node {len(ends)}: invalid flag combination {flags:#x}")
+                raise self.damage(f"node {len(ends)}: invalid flag combination {flags:#x}")
             ends.append(offset + (big_size if flags == F_BIGDATA else size))
         self._check_extents(pointers, ends)
         return keys, values
@@ -116,7 +121,7 @@ class Page:
         """Return the keys of a ``P_LEAF2`` page, `size` bytes each and without node headers."""
         header, start = self.header, self.layout.header_size
         if header.pad != size or not size:
-            raise DamageError(f"mp_pad {header.pad} disagrees with md_pad {size}")
+            raise self.damage(f"mp_pad {header.pad} disagrees with md_pad {size}")
         count = self._key_count()
         left = len(self.data) - start - count * size
         # mp_upper does not bound anything here, but it always moves so that this holds.

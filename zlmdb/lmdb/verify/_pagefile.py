@@ -63,15 +63,9 @@ class PageFile:
     def open(self, pgno: int) -> Page:
         """Claim page `pgno` and return it, with what all headers have in common checked."""
         self.claim(pgno)
-        page = Page(self.layout, self.read(pgno * self.page_size, self.page_size))
-        header = page.header
-        if header.pgno != pgno:
-            raise DamageError(f"its header calls it page {header.pgno}")
-        self.check_txnid("mp_txnid", header.txnid)
+        page = Page(self.layout, self.read(pgno * self.page_size, self.page_size), f"page {pgno}")
+        if page.header.pgno != pgno:
+            raise page.damage(f"its header calls it page {page.header.pgno}")
+        if page.header.txnid > self.meta.txnid:
+            raise page.damage(f"dirty mark: mp_txnid {page.header.txnid} is yet to be committed")
         return page
-
-    def check_txnid(self, field: str, txnid: int) -> None:
-        """Refuse a page of format v3 that claims to belong to a transaction still to come."""
-        if txnid > self.meta.txnid:
-            last = self.meta.txnid
-            raise DamageError(f"dirty mark: {field} {txnid} is later than committed transaction {last}")
