@@ -12,6 +12,9 @@ from pathlib import Path
 
 from vendoring.pins import Vendor
 
+REFLECTION_OPTIONS = ("-b", "--schema", "--bfbs-comments", "--bfbs-builtins")
+"""What makes `reflection.bfbs` the file that FlatBuffers publishes."""
+
 
 def make(flatc: Path, source: Path, version: str, output: Path) -> None:
     """Write all files below `output`, which is emptied before. `flatc` must run on this machine."""
@@ -28,8 +31,7 @@ def _reflection(flatc: Path, output: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         # flatc takes the schema's folder for the project's root, and calls the schema `//reflection.fbs`.
         schema = Path(shutil.copy(output / "reflection.fbs", folder)).resolve()
-        binary = ["-b", "--schema", "--bfbs-comments", "--bfbs-builtins"]
-        subprocess.run([flatc, *binary, "-o", output, schema], check=True)
+        subprocess.run([flatc, *REFLECTION_OPTIONS, "-o", output, schema], check=True)
         subprocess.run([flatc, "--python", "-o", output, schema], check=True)
     for module in (output / "reflection").glob("*.py"):
         module.write_text(relative_imports(module.read_text()))

@@ -1,7 +1,8 @@
 # The release toolchain: a pinned zig, which brings its own C library headers and C++ runtime. What it makes
 # depends on the sources and the target alone, not on the machine it runs on.
 #
-# ZLMDB_TARGET (variable or environment) is the target, `aarch64-linux-gnu` for example; the host by default.
+# ZLMDB_TARGET (variable or environment) is the target, `aarch64-linux-gnu` or `x86_64-linux-musl` for example; the
+# host, with glibc, by default.
 
 set(ZLMDB_GLIBC 2.17) # The oldest C library the binaries run with: that of the manylinux_2_17 wheel tag.
 
@@ -26,7 +27,11 @@ endif()
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES ZLMDB_TARGET ZLMDB_ZIG)
 
 # Baseline instructions only, whatever the host can do.
-set(zig_target -target ${ZLMDB_TARGET}.${ZLMDB_GLIBC} -mcpu=baseline)
+set(zig_target "${ZLMDB_TARGET}")
+if(ZLMDB_TARGET MATCHES "-gnu$")
+  string(APPEND zig_target ".${ZLMDB_GLIBC}")
+endif()
+set(zig_target -target ${zig_target} -mcpu=baseline)
 set(CMAKE_C_COMPILER "${ZLMDB_ZIG}" cc ${zig_target})
 set(CMAKE_CXX_COMPILER "${ZLMDB_ZIG}" c++ ${zig_target})
 

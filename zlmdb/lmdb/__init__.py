@@ -18,8 +18,8 @@ __version__ = "3.0.0"
 
 __forked_from__ = "py-lmdb 3.0.0"
 
-open = Environment
+open = Environment  # noqa: A001
 
-__all__ = [
+__all__ = [  # noqa: PLE0604
     "Cursor", "Environment", "Transaction", "_Database", "enable_drop_gil", "version", *errors.__all__,
-]  # noqa: PLE0604 # fmt: skip
+]  # fmt: skip

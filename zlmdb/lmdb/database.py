@@ -13,6 +13,16 @@ DROPPED = 0xFFFFFFFF
 """The handle number of a database that was dropped: LMDB refuses it as an invalid parameter."""
 
 
+def key_flags(reverse_key: bool, dupsort: bool, integerkey: bool, integerdup: bool, dupfixed: bool) -> int:
+    """LMDB's flags for the arguments of `Environment.open_db()`, of which some imply others."""
+    dupfixed = dupfixed or integerdup
+    switches = (
+        (reverse_key, REVERSEKEY), (dupsort or dupfixed, DUPSORT), (integerkey, INTEGERKEY),
+        (dupfixed, DUPFIXED), (integerdup, INTEGERDUP),
+    )  # fmt: skip
+    return sum(flag for on, flag in switches if on)
+
+
 class _Database:
     """A database inside an environment: what `Environment.open_db()` returns.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import struct
 import sys
+from itertools import pairwise
 
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.errors import Error
@@ -19,13 +21,15 @@ def engine_version(major: int) -> tuple[int, int, int]:
     """(major, minor, patch) of the bundled engine of this major version.
 
     Raises:
-        OverflowError: `major` is negative.
+        TypeError: `major` is not an integer.
+        OverflowError: it is negative.
         Error: there is no such engine.
     """
-    if major < 0:
+    number = operator.index(major)
+    if number < 0:
         raise OverflowError(f"lib_version must be >= 0, not {major}")
     out = ffi.new("int[3]")
-    if not lib.zl_version(min(major, 2**31 - 1), out):
+    if not lib.zl_version(min(number, 2**31 - 1), out):
         raise Error(f"lib_version={major}: this build has the LMDB engines 0 (0.9) and 1 (1.0)")
     return out[0], out[1], out[2]
 
@@ -51,14 +55,14 @@ def sniff(path: bytes, subdir: bool) -> int:
     except OSError:
         return 0
     words = struct.unpack(f"={len(head) // 4}I", head[: len(head) // 4 * 4])
-    for word, following in zip(words, words[1:], strict=False):
+    for word, following in pairwise(words):
         if word == MAGIC:
             return int(following)
     return 0
 
 
 def choose(path: bytes, subdir: bool, lib_version: int | None) -> int:
-    """The major version of the engine for an environment: as asked for, else as its file says, else the default.
+    """The major version of the engine for an environment: as asked, else as its file says, else the default.
 
     Raises:
         Error: no engine of this build reads the file's format.

@@ -2,70 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from collections.abc import Iterable
 from errno import EINVAL
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, Self, overload
 
-from zlmdb.lmdb import bulk, engine, guard, scan
+from zlmdb.lmdb import bulk, engine, guard, opening, scan
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes
-from zlmdb.lmdb.database import CREATE, DUPFIXED, DUPSORT, INTEGERDUP, INTEGERKEY, REVERSEKEY, _Database
-from zlmdb.lmdb.errors import (
-    BAD_VALSIZE,
-    LARGE,
-    NOTFOUND,
-    MAP_FULL,
-    BadValsizeError,
-    DbsFullError,
-    Error,
-    InvalidParameterError,
-    NotFoundError,
-    error,
-)
-from zlmdb.lmdb.transaction import STAT_FIELDS, Transaction
+from zlmdb.lmdb.database import CREATE, _Database, key_flags
+from zlmdb.lmdb.databases import Databases
+from zlmdb.lmdb.errors import BAD_VALSIZE, LARGE, MAP_FULL, NOTFOUND, Error, InvalidParameterError, error
+from zlmdb.lmdb.opening import Path
+from zlmdb.lmdb.status import Status
+from zlmdb.lmdb.transaction import Transaction
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-NOSUBDIR, NOSYNC, RDONLY, NOMETASYNC = 0x4000, 0x10000, 0x20000, 0x40000
-WRITEMAP, MAPASYNC, NOTLS, NOLOCK = 0x80000, 0x100000, 0x200000, 0x400000
-NORDAHEAD, NOMEMINIT = 0x800000, 0x1000000
 CP_COMPACT = 0x01
 
-INFO_FIELDS = ("map_addr", "map_size", "last_pgno", "last_txnid", "max_readers", "num_readers")
 
-DEFAULT_MAP_SIZE = 10 * 1024 * 1024
-ADDRESS_RESERVE = 1 << 40
-"""Address space reserved for a map that grows by itself, in bytes; less where the system does not give as much."""
-
-AUTO = "auto"
-
-
-def _make_directory(path: bytes, mode: int) -> None:
-    try:
-        os.mkdir(path, mode)
-    except FileExistsError:  # a file there is for LMDB to refuse
-        pass
-
-
-def _files(path: bytes, subdir: bool) -> tuple[bytes, bytes]:
-    """The data file and the lock file."""
-    if subdir:
-        return os.path.join(path, b"data.mdb"), os.path.join(path, b"lock.mdb")
-    return path, path + b"-lock"
-
-
-class Environment:
+class Environment(Status):
     """An LMDB environment (`mdb_env_open()`); as a context manager it closes at the end.
 
     Args:
         path: the directory of the environment, or its data file if not `subdir`.
-        map_size: the size of the memory map, and so the most that the file may grow to, in bytes; "auto" means the
-            default with `grow`.
+        map_size: the size of the memory map, and so the most that the file may grow to, in bytes; "auto"
+            means the default with `grow`.
         subdir: `path` is a directory, which holds `data.mdb` and `lock.mdb`.
         readonly: open for reading only.
         metasync: flush the meta page at each commit. Without, the last transactions may be lost in a crash of
@@ -81,22 +43,24 @@ class Environment:
         max_dbs: how many named databases can be open.
         max_spare_txns: how many finished read transactions are kept for reuse, each with its reader slot.
         lock: use LMDB's lock file. Without, the caller must coordinate all access.
-        lib_version: LMDB's major version, 0 or 1, for a new file; by default LMDB_DEFAULT_LIB_VERSION or 0. An
-            existing file is opened by the engine of its format.
-        grow: let the map grow by itself, in place and in the middle of transactions: no write fails for lack of
-            room in it until disk or address space run out. Growth by another process is followed, too.
+        lib_version: LMDB's major version, 0 or 1, for a new file; by default the environment variable
+            LMDB_DEFAULT_LIB_VERSION, or 0. An existing file is opened by the engine of its format.
+        grow: let the map grow by itself from `map_size`, in place and in the middle of transactions: no write
+            fails for lack of room in it until disk or address space run out. Growth by another process is
+            followed, too.
 
     Raises:
-        Error: the path is open in this process already, its directory is missing, or its format is unknown; with
-            the operating system's code where it has one. Subclasses tell LMDB's own reasons.
+        Error: the path is open in this process already, is missing or unsuitable, or its format is unknown;
+            with the operating system's code where it has one. Subclasses tell LMDB's own reasons.
         OSError: the directory could not be created.
         OverflowError: a size or count is negative.
+        TypeError: a size or count is not an integer, or `path` not a path.
     """
 
     def __init__(
         self,
-        path: str | bytes,
-        map_size: int | Literal["auto"] = DEFAULT_MAP_SIZE,
+        path: Path,
+        map_size: int | Literal["auto"] = opening.DEFAULT_MAP_SIZE,
         subdir: bool = True,
         readonly: bool = False,
         metasync: bool = True,
@@ -114,70 +78,45 @@ class Environment:
         lib_version: int | None = None,
         grow: bool = False,
     ) -> None:
-        if not isinstance(path, (str, bytes)):
-            raise TypeError(f"path must be str or bytes, not {type(path).__name__}; use os.fspath() on a Path")
-        raw = os.fsencode(path)
-        size = DEFAULT_MAP_SIZE if map_size == AUTO else map_size
-        for name, count in (("map_size", size), ("max_dbs", max_dbs), ("max_readers", max_readers)):
-            if count < 0:
-                raise OverflowError(f"{name} must be >= 0, not {count}")
-        flags = NOTLS
-        for on, flag in (
-            (not subdir, NOSUBDIR), (readonly, RDONLY), (not metasync, NOMETASYNC), (not sync, NOSYNC),
-            (map_async, MAPASYNC), (not readahead, NORDAHEAD), (writemap, WRITEMAP), (not meminit, NOMEMINIT),
-            (not lock, NOLOCK),
-        ):  # fmt: skip
-            flags |= flag if on else 0
-
+        raw = opening.native_path(path)
+        limits = opening.Limits.of(map_size, max_readers, max_dbs, max_spare_txns, grow)
+        flags = opening.to_flags(
+            subdir=subdir, readonly=readonly, metasync=metasync, sync=sync, map_async=map_async,
+            readahead=readahead, writemap=writemap, meminit=meminit, lock=lock,
+        )  # fmt: skip
         self.readonly = bool(readonly)
         self._path = raw
-        self._identity = object()
+        self._grow = limits.grow
         self._slots: list[tuple[Any, Any]] = []
         self._batches: set[scan.Batch] = set()
         self._viewing: weakref.WeakSet[Transaction[Any]] = weakref.WeakSet()
         self._keep_mapped = False
-        self._databases: dict[bytes, _Database] = {}
-        self._databases_lock = threading.RLock()
 
         if create and subdir and not readonly:
-            _make_directory(raw, mode)
-        self._registration = guard.Registration(raw, _files(raw, subdir))
+            opening.make_directory(raw, mode)
+        self._registration = guard.Registration(raw, opening.files(raw, subdir))
         try:
-            self._open(engine.choose(raw, subdir, lib_version), grow or map_size == AUTO, size, max_readers, max_dbs,
-                       max_spare_txns, flags, mode & ~0o111)  # fmt: skip
+            self._major = engine.choose(raw, subdir, lib_version)
+            self._c = self._open(limits, flags, mode & ~0o111)
         except BaseException:
             self._registration.release()
             raise
 
-    def _open(
-        self, major: int, grow: bool, map_size: int, readers: int, dbs: int, spares: int, flags: int, mode: int
-    ) -> None:
-        out = ffi.new("zl_env **")
-        rc = lib.zl_env_new(major, ADDRESS_RESERVE if grow else 0, spares, out)
-        if rc:
-            raise error("mdb_env_create", rc)
-        c = out[0]
+    def _open(self, limits: opening.Limits, flags: int, mode: int) -> Any:
+        c = opening.new_handle(self._major, limits)
         try:
-            rc = lib.zl_env_configure(c, map_size, readers, dbs)
-            if rc:
-                raise error("mdb_env_set_maxreaders", rc)
-            rc = lib.zl_env_open(c, self._path, flags, mode)
-            if rc:
-                raise error(self._path, rc)
-            self._registration.opened(self._path)
-            main_flags = ffi.new("unsigned *")
-            rc = lib.zl_env_open_main(c, main_flags)
-            if rc:
-                raise error("mdb_txn_begin", rc)
+            opening.open_files(c, self._path, flags, mode)
+            self._registration.opened()
+            databases = Databases(opening.open_main(c))
         except BaseException:
-            lib.zl_env_shut(c)
-            lib.zl_env_close(c, False)
-            lib.zl_env_drop(c)
+            opening.give_up(c)
             raise
-        self._major = major
-        self._grow = grow
-        self._main = _Database(1, main_flags[0], self._identity)
-        self._c = c
+        self._databases, self._main = databases, databases.main
+        # What transactions and cursors ask for:
+        self._dbi_of = databases.number
+        self._forget_databases = databases.forget
+        self._forget_handle = databases.forget_handle
+        return c
 
     # -- closing --
 
@@ -227,83 +166,6 @@ class Environment:
             raise MemoryError
         return c, ffi.buffer(lib.zl_txn_arena(c), lib.ZL_ARENA)
 
-    # -- about the environment --
-
-    def path(self) -> str:
-        """The path that the environment was opened with."""
-        return os.fsdecode(self._path)
-
-    def lib_version(self) -> tuple[int, int, int]:
-        """(major, minor, patch) of the LMDB engine that serves the environment."""
-        return engine.engine_version(self._major)
-
-    def _numbers(self, what: str, call: Any, fields: tuple[str, ...]) -> dict[str, int]:
-        out = ffi.new("uint64_t[6]")
-        rc = call(self._c, out)
-        if rc:
-            raise error(what, rc)
-        return dict(zip(fields, out, strict=True))
-
-    def stat(self) -> dict[str, int]:
-        """Statistics of the main database (`mdb_env_stat()`); see `Transaction.stat()`."""
-        return self._numbers("mdb_env_stat", lib.zl_env_stat, STAT_FIELDS)
-
-    def info(self) -> dict[str, int]:
-        """State of the environment (`mdb_env_info()`).
-
-        Returns:
-            map_addr (address of the map; 0 with LMDB 0.9), map_size (bytes), last_pgno, last_txnid, max_readers,
-            num_readers (slots in use).
-        """
-        return self._numbers("mdb_env_info", lib.zl_env_info, INFO_FIELDS)
-
-    def flags(self) -> dict[str, bool]:
-        """The settings that the environment was opened with (`mdb_env_get_flags()`)."""
-        flags = self._one("mdb_env_get_flags", lib.zl_env_flags, "unsigned *")
-        return {
-            "subdir": not flags & NOSUBDIR,
-            "readonly": bool(flags & RDONLY),
-            "metasync": not flags & NOMETASYNC,
-            "sync": not flags & NOSYNC,
-            "map_async": bool(flags & MAPASYNC),
-            "readahead": not flags & NORDAHEAD,
-            "writemap": bool(flags & WRITEMAP),
-            "meminit": not flags & NOMEMINIT,
-            "lock": not flags & NOLOCK,
-        }
-
-    def _one(self, what: str, call: Any, kind: str) -> int:
-        out = ffi.new(kind)
-        rc = call(self._c, out)
-        if rc:
-            raise error(what, rc)
-        return int(out[0])
-
-    def max_key_size(self) -> int:
-        """The longest key, in bytes (`mdb_env_get_maxkeysize()`)."""
-        return self._one("mdb_env_get_maxkeysize", lib.zl_env_max_key_size, "int *")
-
-    def max_readers(self) -> int:
-        """The number of slots of the reader table (`mdb_env_get_maxreaders()`)."""
-        return self._one("mdb_env_get_maxreaders", lib.zl_env_max_readers, "unsigned *")
-
-    def reader_check(self) -> int:
-        """Clear reader slots of dead processes (`mdb_reader_check()`); how many."""
-        return self._one("mdb_reader_check", lib.zl_env_reader_check, "int *")
-
-    def readers(self) -> str:
-        """The reader table as text (`mdb_reader_list()`)."""
-        out = ffi.new("char **")
-        rc = lib.zl_env_readers(self._c, out)
-        if rc:
-            raise error("mdb_reader_list", rc)
-        try:
-            return str(ffi.string(out[0]).decode()) if out[0] else ""
-        finally:
-            lib.zl_free(out[0])
-
-    # -- upkeep --
-
     def sync(self, force: bool = False) -> None:
         """Flush to disk (`mdb_env_sync()`); `force` also where the environment was opened not to.
 
@@ -314,7 +176,7 @@ class Environment:
         if rc:
             raise error("mdb_env_sync", rc)
 
-    def copy(self, path: str | bytes, compact: bool = False, txn: Transaction[Any] | None = None) -> None:
+    def copy(self, path: Path, compact: bool = False, txn: Transaction[Any] | None = None) -> None:
         """Copy the environment into an empty directory (`mdb_env_copy2()`), while it is in use.
 
         Args:
@@ -326,18 +188,17 @@ class Environment:
             TypeError: `txn` without `compact`.
             Error: the copy could not be written.
         """
-        self._copy(os.fsencode(path), -1, compact, txn)
+        self._copy(opening.native_path(path), -1, compact, txn)
 
     def copyfd(self, fd: int, compact: bool = False, txn: Transaction[Any] | None = None) -> None:
-        """Copy the environment's data file to a file descriptor (`mdb_env_copyfd2()`); otherwise as `copy()`."""
-        if fd < 0:
-            raise OverflowError(f"fd must be >= 0, not {fd}")
-        self._copy(ffi.NULL, fd, compact, txn)
+        """Copy the data file to a file descriptor (`mdb_env_copyfd2()`); otherwise as `copy()`."""
+        self._copy(ffi.NULL, opening.count("fd", fd), compact, txn)
 
     def _copy(self, path: Any, fd: int, compact: bool, txn: Transaction[Any] | None) -> None:
         if txn is not None and not compact:
             raise TypeError("txn needs compact=True")
-        rc = lib.zl_env_copy(self._c, path, fd, CP_COMPACT if compact else 0, ffi.NULL if txn is None else txn._c)
+        c = ffi.NULL if txn is None else self._own(txn)._c
+        rc = lib.zl_env_copy(self._c, path, fd, CP_COMPACT if compact else 0, c)
         if rc:
             raise error("mdb_env_copy3" if fd < 0 else "mdb_env_copyfd3", rc)
 
@@ -353,14 +214,13 @@ class Environment:
             OverflowError: `map_size` is negative.
             Error: a write transaction is active, or the environment is closed.
         """
-        if map_size < 0:
-            raise OverflowError(f"map_size must be >= 0, not {map_size}")
+        size = opening.count("map_size", map_size)
         rc = lib.zl_env_resize_begin(self._c)
         if rc:
             raise error("mdb_env_set_mapsize", rc)
         scan.cut(self._batches, set(self._batches))
         self._release_views()
-        rc = lib.zl_env_resize_end(self._c, map_size, self._keep_mapped)
+        rc = lib.zl_env_resize_end(self._c, size, self._keep_mapped)
         self._keep_mapped = False
         if rc:
             raise error("mdb_env_set_mapsize", rc)
@@ -382,7 +242,8 @@ class Environment:
 
         Args:
             key: its name; None for the main database.
-            txn: open it in this transaction; if that aborts, the handle is void. By default in one of its own.
+            txn: open it in this transaction, which voids the handle if it aborts. By default in one of its
+                own.
             reverse_key: keys are compared from their end.
             dupsort: a key may have several values, which are sorted.
             create: create it if missing.
@@ -402,108 +263,63 @@ class Environment:
             DbsFullError: more databases than `max_dbs`.
             IncompatibleError: the name is an ordinary key of the main database.
         """
-        if dupfixed or integerdup:
-            dupsort = True
-        flags = 0
-        for on, flag in (
-            (reverse_key, REVERSEKEY), (dupsort, DUPSORT), (integerkey, INTEGERKEY),
-            (integerdup, INTEGERDUP), (dupfixed or integerdup, DUPFIXED),
-        ):  # fmt: skip
-            flags |= flag if on else 0
+        flags = key_flags(reverse_key, dupsort, integerkey, integerdup, dupfixed)
+        self._check_open()
         if key is None:
             if flags:
-                raise ValueError("The main database takes no flags: its name is None")
-            self._check_open()
+                raise ValueError("the main database takes no flags: a database with flags needs a name")
             return self._main
         name = as_bytes(key, "key")
-        with self._databases_lock:
-            self._check_open()
-            known = self._databases.get(name)
+        flags |= CREATE if create else 0
+        databases = self._databases
+        with databases.lock:
+            known = databases.get(name)
             if known is not None:
                 return known
-            if create:
-                flags |= CREATE
             if txn is not None:
-                return self._open_in(txn, name, flags)
-        with self.begin(write=not self.readonly) as own, self._databases_lock:
-            return self._databases.get(name) or self._open_in(own, name, flags)
-
-    def _open_in(self, txn: Transaction[Any], name: bytes, flags: int) -> _Database:
-        if b"\0" in name:
-            raise BadValsizeError("A database name cannot contain NUL", BAD_VALSIZE)
-        txn._settle()
-        dbi, got = ffi.new("unsigned *"), ffi.new("unsigned *")
-        rc = lib.zl_dbi_open(txn._c, name, flags, dbi, got)
-        if rc:
-            raise error("mdb_dbi_open", rc)
-        db = _Database(dbi[0], got[0], self._identity)
-        self._databases[name] = db
-        txn._provisional = [*(txn._provisional or ()), name]
-        return db
-
-    def _dbi_of(self, db: _Database) -> int:
-        """The handle number of a database of this environment."""
-        if not isinstance(db, _Database):
-            raise TypeError(f"db must be what Environment.open_db() returned, not {type(db).__name__}")
-        if db._owner is not self._identity:
-            raise InvalidParameterError("The database belongs to another environment", EINVAL)
-        return db._dbi
-
-    def _record_error(self, what: str, code: int, key: bytes) -> Error:
-        """The exception for a failed write of a record, with the limit that it met."""
-        problem = error(what, code)
-        detail = ""
-        if code == BAD_VALSIZE:
-            detail = f"the key has {len(key)} bytes, it must have 1 to {self.max_key_size()}"
-        elif code == MAP_FULL and self._grow:
-            size = self.info()["map_size"]
-            detail = f"the map has grown to {size} bytes, and no more address space is reserved for it"
-        if detail:
-            problem.args = (f"{problem.args[0].partition(' (')[0]} ({detail})",)
-        return problem
-
-    def _check_open(self) -> None:
-        self._one("mdb_env_get_flags", lib.zl_env_flags, "unsigned *")
-
-    def _forget_databases(self, names: Iterable[bytes]) -> None:
-        with self._databases_lock:
-            for name in names:
-                self._databases.pop(name, None)
-
-    def _forget_handle(self, db: _Database) -> None:
-        with self._databases_lock:
-            for name in [name for name, known in self._databases.items() if known is db]:
-                del self._databases[name]
+                return databases.open(self._own(txn), name, flags)
+        with self.begin(write=not self.readonly) as own, databases.lock:
+            return databases.get(name) or databases.open(own, name, flags)
 
     def dbs(self, txn: Transaction[Any] | None = None) -> list[bytes]:
         """The names of the named databases, as far as `max_dbs` allows to open them.
 
         Args:
             txn: list what this transaction sees.
+
+        Raises:
+            Error: the environment is closed, or the transaction is finished.
         """
         if txn is not None:
-            return [name for name in map(self._database_name, txn.keys(db=self._main)) if self._opens(name, txn)]
+            return self._databases.names(self._own(txn), terminated=self._major > 0)
         own = self.begin()
         try:
             return self.dbs(own)
         finally:
             own.abort()
 
-    def _database_name(self, key: bytes) -> bytes:
-        return bytes(key).removesuffix(b"\0") if self._major else bytes(key)
+    def _own(self, txn: Transaction[Any]) -> Transaction[Any]:
+        if txn._pyenv is not self:
+            raise InvalidParameterError("the transaction belongs to another environment", EINVAL)
+        return txn
 
-    def _opens(self, name: bytes, txn: Transaction[Any]) -> bool:
-        if not name or b"\0" in name:
-            return False
-        try:
-            self.open_db(name, txn, create=False)
-        except (NotFoundError, DbsFullError):
-            return False
-        except Error as problem:
-            if problem.code == 0:
-                raise
-            return False
-        return True
+    def _record_error(self, what: str, code: int, key: bytes, value: bytes = b"") -> Error:
+        """The exception for a failed write of a record, with the limit that it met."""
+        problem = error(what, code)
+        if code == BAD_VALSIZE:
+            return problem.advise(self._limit_of(key, value))
+        if code == MAP_FULL and self._grow:
+            size = self.info()["map_size"]
+            return problem.advise(
+                f"the map has grown to {size} bytes, and no more address space is reserved for it"
+            )
+        return problem
+
+    def _limit_of(self, key: bytes, value: bytes) -> str:
+        limit = self.max_key_size()
+        if 0 < len(key) <= limit:
+            return f"the value has {len(value)} bytes; dupsort takes 1 to {limit}, and dupfixed one length"
+        return f"the key has {len(key)} bytes, it must have 1 to {limit}"
 
     # -- transactions and one-shot reads --
 

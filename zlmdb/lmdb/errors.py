@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+from typing import Any, Self
 
 from zlmdb.lmdb._native import ffi, lib
 
@@ -15,25 +17,38 @@ class Error(Exception):
     Args:
         what: what failed, normally the name of the LMDB function, or the path of an environment.
         code: LMDB's or the operating system's return code; 0 if there is none.
+
+    Attributes:
+        what: as given.
+        code: as given.
+        reason: LMDB's text for the code (`mdb_strerror()`).
     """
 
-    hint = ""
-    """What to do about it; appended to the message where it is not empty."""
+    MDB_HINT = ""
+    """What to do about it; appended to the message where it is not empty and there is a code."""
 
     def __init__(self, what: str | bytes, code: int = 0) -> None:
         self.what = what
         self.code = code
         self.reason = strerror(code)
-        """LMDB's text for the code (`mdb_strerror()`)."""
-        text = what.decode(errors="replace") if isinstance(what, bytes) else what
-        if code:
-            text = f"{text}: {self.reason}"
-            if self.hint:
-                text += f" ({self.hint})"
-        super().__init__(text)
+        super().__init__(self._text(self.MDB_HINT))
 
-    def __reduce__(self) -> tuple[type[Error], tuple[str | bytes, int]]:
-        return type(self), (self.what, self.code)
+    def _text(self, hint: str) -> str:
+        text = os.fsdecode(self.what) if isinstance(self.what, bytes) else self.what
+        if self.code:
+            text = f"{text}: {self.reason}"
+            if hint:
+                text += f" ({hint})"
+        return text
+
+    def advise(self, hint: str) -> Self:
+        """Say what to do in this case, in place of what the class says; an empty `hint` changes nothing."""
+        if hint:
+            self.args = (self._text(hint),)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what, self.code), {"args": self.args}
 
 
 def strerror(code: int) -> str:
@@ -87,21 +102,21 @@ class MapFullError(Error):
     """The memory map is full."""
 
     MDB_NAME = "MDB_MAP_FULL"
-    hint = "Please use a larger Environment(map_size=) parameter"
+    MDB_HINT = "Please use a larger Environment(map_size=) parameter"
 
 
 class DbsFullError(Error):
     """More named databases than the environment was opened for."""
 
     MDB_NAME = "MDB_DBS_FULL"
-    hint = "open the environment with a larger Environment(max_dbs=)"
+    MDB_HINT = "open the environment with a larger Environment(max_dbs=)"
 
 
 class ReadersFullError(Error):
     """Every slot of the reader table is taken."""
 
     MDB_NAME = "MDB_READERS_FULL"
-    hint = "open the environment with a larger Environment(max_readers=), or end read transactions sooner"
+    MDB_HINT = "open the environment with a larger Environment(max_readers=), or end read transactions sooner"
 
 
 class TlsFullError(Error):
@@ -114,7 +129,7 @@ class TxnFullError(Error):
     """The transaction has modified too many pages."""
 
     MDB_NAME = "MDB_TXN_FULL"
-    hint = "split the work into several transactions"
+    MDB_HINT = "split the work into several transactions"
 
 
 class CursorFullError(Error):
@@ -130,9 +145,10 @@ class PageFullError(Error):
 
 
 class MapResizedError(Error):
-    """Another process has grown the file beyond this environment's map; `Environment.set_mapsize(0)` adopts it."""
+    """Another process has grown the file beyond this environment's map."""
 
     MDB_NAME = "MDB_MAP_RESIZED"
+    MDB_HINT = 'Environment.set_mapsize(0) adopts the new size, and map_size="auto" follows it by itself'
 
 
 class IncompatibleError(Error):
@@ -207,7 +223,7 @@ class LockError(Error):
     MDB_NAME = "EAGAIN"
 
 
-class MemoryError(Error):
+class MemoryError(Error):  # noqa: A001
     """Out of memory or address space (not the builtin exception)."""
 
     MDB_NAME = "ENOMEM"
@@ -222,8 +238,8 @@ class DiskError(Error):
 _IN_ORDER: tuple[type[Error], ...] = (
     KeyExistsError, NotFoundError, PageNotFoundError, CorruptedError, PanicError, VersionMismatchError,
     InvalidError, MapFullError, DbsFullError, ReadersFullError, TlsFullError, TxnFullError, CursorFullError,
-    PageFullError, MapResizedError, IncompatibleError, BadRslotError, BadTxnError, BadValsizeError, BadDbiError,
-    ProblemError, BadChecksumError, CryptoFailError, EnvEncryptionError,
+    PageFullError, MapResizedError, IncompatibleError, BadRslotError, BadTxnError, BadValsizeError,
+    BadDbiError, ProblemError, BadChecksumError, CryptoFailError, EnvEncryptionError,
 )  # fmt: skip
 """The classes of LMDB's codes, from MDB_KEYEXIST (-30799) upwards."""
 
@@ -241,10 +257,12 @@ BY_CODE: dict[int, type[Error]] = {
 
 _OWN_TEXTS = {
     lib.ZL_OTHER_THREAD: (
-        "A write transaction belongs to the thread that began it: only that thread can commit it, and after an "
-        "abort from elsewhere it alone can release LMDB's writer lock"
+        "A write transaction belongs to the thread that began it: only that thread can commit it, and after "
+        "an abort from elsewhere it alone can release LMDB's writer lock"
     ),
-    lib.ZL_WRITER_ACTIVE: "The map cannot be resized while a write transaction is active: commit or abort it first",
+    lib.ZL_WRITER_ACTIVE: (
+        "The map cannot be resized while a write transaction is active: commit or abort it first"
+    ),
 }
 
 NOTFOUND = -30798
@@ -279,4 +297,4 @@ def closed() -> Error:
     return Error(CLOSED_TEXT)
 
 
-__all__ = ["Error", *(klass.__name__ for klass in dict.fromkeys(BY_CODE.values()))]
+__all__ = ["Error", *(klass.__name__ for klass in dict.fromkeys(BY_CODE.values()))]  # noqa: PLE0604

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
 
 from zlmdb.lmdb.errors import Error
 
@@ -12,12 +11,12 @@ Key = tuple[int, int] | bytes
 """A file's (device, inode), or its path where the file system has no inodes."""
 
 _lock = threading.Lock()
-_open: dict[Key, int] = {}
+_open: dict[Key, Registration] = {}
 
 
 def _after_fork_in_child() -> None:
-    """What the parent has open, a child may open for itself; its inherited environments are not used again."""
-    global _lock
+    """What the parent has open, a child may open for itself."""
+    global _lock  # noqa: PLW0603 (the old one may be held by a thread that the child does not have)
     _lock = threading.Lock()
     _open.clear()
 
@@ -37,6 +36,8 @@ def _key(path: bytes) -> Key | None:
 class Registration:
     """The files of one environment, from before it is opened until after it is closed.
 
+    Until its files exist, the data file's path stands for them, so that two threads cannot both create them.
+
     Args:
         path: the environment's path.
         files: its data file and lock file.
@@ -45,31 +46,43 @@ class Registration:
         Error: one of the files belongs to an environment that is open in this process.
     """
 
-    def __init__(self, path: bytes, files: Iterable[bytes]) -> None:
-        self._files = tuple(files)
+    def __init__(self, path: bytes, files: tuple[bytes, bytes]) -> None:
+        self._path = path
+        self._files = files
         self._keys: set[Key] = set()
-        self._add(path)
+        self._add({os.path.realpath(files[0]), *self._existing()})
 
-    def _add(self, path: bytes) -> None:
-        keys = {key for key in map(_key, self._files) if key is not None} - self._keys
+    def _existing(self) -> set[Key]:
+        return {key for key in map(_key, self._files) if key is not None}
+
+    def _add(self, keys: set[Key]) -> None:
         with _lock:
-            if not keys.isdisjoint(_open):
+            if any(_open.get(key, self) is not self for key in keys):
                 raise Error(
-                    f"{os.fsdecode(path)}: this environment is already open in this process; "
+                    f"{os.fsdecode(self._path)}: this environment is already open in this process; "
                     "use the open Environment, or close it first"
                 )
             for key in keys:
-                _open[key] = id(self)
+                _open[key] = self
             self._keys |= keys
 
-    def opened(self, path: bytes) -> None:
-        """The files exist now: register those that did not exist before."""
-        self._add(path)
+    def _remove(self, keys: set[Key]) -> None:
+        with _lock:
+            for key in keys:
+                if _open.get(key) is self:
+                    del _open[key]
+            self._keys -= keys
+
+    def opened(self) -> None:
+        """The files exist now: they take the place of the path, where others may be created later.
+
+        Raises:
+            Error: one of them belongs to an environment that was opened meanwhile.
+        """
+        files = self._existing()
+        self._add(files)
+        self._remove(self._keys - files)
 
     def release(self) -> None:
         """The environment is closed. Calling it again is harmless."""
-        with _lock:
-            for key in self._keys:
-                if _open.get(key) == id(self):
-                    del _open[key]
-            self._keys.clear()
+        self._remove(set(self._keys))

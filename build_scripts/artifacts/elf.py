@@ -1,0 +1,132 @@
+"""The facts about an ELF file that the rules ask for, read with pyelftools."""
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+from elftools.elf.sections import NoteSection, SymbolTableSection
+
+SECTION_EXECUTABLE = 4  # SHF_EXECINSTR
+SEGMENT_EXECUTABLE = 1  # PF_X
+DF_BIND_NOW = 0x8
+DF_1_NOW = 0x1
+
+
+@dataclass(frozen=True)
+class Code:
+    """An executable section."""
+
+    section: str
+    address: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Elf:
+    """What an ELF file says about itself."""
+
+    machine: str
+    """As in wheel tags: `x86_64`, `aarch64`; else the name of the ELF machine."""
+    position_independent: bool
+    needed: tuple[str, ...]
+    """Names of the shared libraries that it loads."""
+    versions: Mapping[str, tuple[str, ...]]
+    """Symbol versions that it needs of each of them, such as `GLIBC_2.17`."""
+    search_paths: tuple[str, ...]
+    """Library search paths baked in."""
+    sections: tuple[str, ...]
+    has_build_id: bool
+    relro: bool
+    bind_now: bool
+    executable_stack: bool
+    exported: tuple[str, ...]
+    """Names of the dynamic symbols that it defines."""
+    imported: tuple[str, ...]
+    """Names of the dynamic symbols that it expects elsewhere."""
+    code: tuple[Code, ...]
+
+
+def read_elf(content: bytes) -> Elf:
+    """Read the facts. Raises ValueError if `content` is no well-formed ELF file."""
+    try:
+        return _read(ELFFile(io.BytesIO(content)))
+    except (ELFError, AssertionError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a well-formed ELF file: {error}") from error
+
+
+MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64"}
+
+
+def _read(elf: ELFFile) -> Elf:
+    tags = list(_dynamic_tags(elf))
+    segments = {segment["p_type"]: segment["p_flags"] for segment in elf.iter_segments()}
+    exported, imported = _dynamic_symbols(elf)
+    return Elf(
+        machine=MACHINES.get(elf["e_machine"], str(elf["e_machine"])),
+        position_independent=elf["e_type"] == "ET_DYN",
+        needed=tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED"),
+        versions=dict(_needed_versions(elf)),
+        search_paths=tuple(_search_paths(tags)),
+        sections=tuple(section.name for section in elf.iter_sections()),
+        has_build_id=any(note["n_type"] == "NT_GNU_BUILD_ID" for note in _notes(elf)),
+        relro="PT_GNU_RELRO" in segments,
+        bind_now=any(_binds_now(tag) for tag in tags),
+        executable_stack=bool(segments.get("PT_GNU_STACK", SEGMENT_EXECUTABLE) & SEGMENT_EXECUTABLE),
+        exported=exported,
+        imported=imported,
+        code=tuple(
+            Code(section.name, section["sh_addr"], section.data())
+            for section in elf.iter_sections()
+            if section["sh_flags"] & SECTION_EXECUTABLE
+        ),
+    )
+
+
+def _dynamic_tags(elf: ELFFile) -> Iterator[DynamicSection]:
+    for section in elf.iter_sections():
+        if isinstance(section, DynamicSection):
+            yield from section.iter_tags()
+
+
+def _search_paths(tags: list[DynamicSection]) -> Iterator[str]:
+    for tag in tags:
+        if tag.entry.d_tag == "DT_RPATH":
+            yield tag.rpath
+        elif tag.entry.d_tag == "DT_RUNPATH":
+            yield tag.runpath
+
+
+def _binds_now(tag: DynamicSection) -> bool:
+    kind, value = tag.entry.d_tag, tag.entry.d_val
+    return (
+        kind == "DT_BIND_NOW"
+        or (kind == "DT_FLAGS" and bool(value & DF_BIND_NOW))
+        or (kind == "DT_FLAGS_1" and bool(value & DF_1_NOW))
+    )
+
+
+def _needed_versions(elf: ELFFile) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for section in elf.iter_sections():
+        if isinstance(section, GNUVerNeedSection):
+            for library, versions in section.iter_versions():
+                yield library.name, tuple(version.name for version in versions)
+
+
+def _notes(elf: ELFFile) -> Iterator[Mapping[str, object]]:
+    for section in elf.iter_sections():
+        if isinstance(section, NoteSection):
+            yield from section.iter_notes()
+
+
+def _dynamic_symbols(elf: ELFFile) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    symbols = elf.get_section_by_name(".dynsym")
+    if not isinstance(symbols, SymbolTableSection):
+        return (), ()
+    named = [symbol for symbol in symbols.iter_symbols() if symbol.name]
+    imported = tuple(symbol.name for symbol in named if symbol["st_shndx"] == "SHN_UNDEF")
+    exported = tuple(symbol.name for symbol in named if symbol["st_shndx"] != "SHN_UNDEF")
+    return exported, imported

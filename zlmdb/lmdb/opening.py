@@ -1,0 +1,201 @@
+"""Opening an environment: its arguments checked, LMDB's flags for them, and what to do where it fails."""
+
+from __future__ import annotations
+
+import errno
+import operator
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb.errors import InvalidError, VersionMismatchError, error
+
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+NOTLS = 0x200000
+"""Reader slots belong to transactions, not to threads."""
+
+FLAGS = {
+    "subdir": (0x4000, False),
+    "readonly": (0x20000, True),
+    "metasync": (0x40000, False),
+    "sync": (0x10000, False),
+    "map_async": (0x100000, True),
+    "readahead": (0x800000, False),
+    "writemap": (0x80000, True),
+    "meminit": (0x1000000, False),
+    "lock": (0x400000, False),
+}
+"""LMDB's flag for each switch of `Environment`, and whether it stands for the switch being on or off."""
+
+DEFAULT_MAP_SIZE = 10 * 1024 * 1024
+AUTO = "auto"
+ADDRESS_RESERVE = 1 << 40
+"""Address space reserved for a map that grows by itself, in bytes; less where the system gives less."""
+
+_NO_MAPS_OR_LOCKS = (
+    "the file system may lack shared memory maps or file locks, as NFS and other network file systems do: "
+    "keep the environment on a local disk"
+)
+_NOT_PERMITTED = "readonly=True may be permitted, with lock=False where the lock file cannot be written"
+_HINTS = {
+    errno.ENOENT: "check that the directory exists: with readonly=True or create=False none is made",
+    errno.ENOTDIR: "the path leads to a file: subdir=False opens that",
+    errno.EISDIR: "the path leads to a directory: subdir=True opens that",
+    errno.EACCES: _NOT_PERMITTED,
+    errno.EPERM: _NOT_PERMITTED,
+    errno.EROFS: _NOT_PERMITTED,
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.ENOMEM: "there is no address space for a map of that size: open it with a smaller map_size",
+    errno.EAGAIN: "another process has locked it",
+    errno.EINVAL: _NO_MAPS_OR_LOCKS,
+    errno.ENODEV: _NO_MAPS_OR_LOCKS,
+    errno.ENOLCK: _NO_MAPS_OR_LOCKS,
+    errno.ENOSYS: _NO_MAPS_OR_LOCKS,
+    errno.EOPNOTSUPP: _NO_MAPS_OR_LOCKS,
+    errno.ESTALE: _NO_MAPS_OR_LOCKS,
+}
+_HINTS_BY_CLASS = {
+    InvalidError: "it is no LMDB file, or damaged: `python -m zlmdb.lmdb verify` tells more",
+    VersionMismatchError: "the other LMDB engine wrote it: leave lib_version out",
+}
+
+
+def to_flags(**switches: bool) -> int:
+    """LMDB's flags for the switches of `Environment`; every one of `FLAGS` must be given."""
+    flags = NOTLS
+    for name, (flag, stands_for_on) in FLAGS.items():
+        if bool(switches[name]) is stands_for_on:
+            flags |= flag
+    return flags
+
+
+def from_flags(flags: int) -> dict[str, bool]:
+    """The switches of `Environment` that LMDB's flags stand for."""
+    return {name: bool(flags & flag) is stands_for_on for name, (flag, stands_for_on) in FLAGS.items()}
+
+
+def native_path(path: Path) -> bytes:
+    """A path as LMDB takes it.
+
+    Raises:
+        TypeError: it is not a path.
+        ValueError: it contains NUL, where C would end it.
+    """
+    raw = os.fsencode(path)
+    if b"\0" in raw:
+        raise ValueError(f"a path cannot contain NUL: {raw!r}")
+    return raw
+
+
+def count(name: str, value: int) -> int:
+    """A size or number that an argument gives.
+
+    Raises:
+        TypeError: it is not an integer.
+        OverflowError: it is negative.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r} ({type(value).__name__})") from None
+    if number < 0:
+        raise OverflowError(f"{name} must be >= 0, not {number}")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The sizes and numbers of `Environment`, checked."""
+
+    map_size: int
+    max_readers: int
+    max_dbs: int
+    max_spare_txns: int
+    grow: bool
+
+    @classmethod
+    def of(
+        cls, map_size: int | Literal["auto"], max_readers: int, max_dbs: int, max_spare_txns: int, grow: bool
+    ) -> Limits:
+        """Check the arguments.
+
+        Raises:
+            TypeError: one is not an integer; `map_size` may also be "auto".
+            OverflowError: one is negative.
+        """
+        auto = isinstance(map_size, str)
+        if auto and map_size != AUTO:
+            raise TypeError(f'map_size must be an integer number of bytes or "auto", not {map_size!r}')
+        return cls(
+            DEFAULT_MAP_SIZE if isinstance(map_size, str) else count("map_size", map_size),
+            count("max_readers", max_readers),
+            count("max_dbs", max_dbs),
+            count("max_spare_txns", max_spare_txns),
+            bool(grow) or auto,
+        )
+
+
+def make_directory(path: bytes, mode: int) -> None:
+    """Make the directory of a new environment; one that exists is as good."""
+    with suppress(FileExistsError):  # a file there is for LMDB to refuse
+        os.mkdir(path, mode)
+
+
+def files(path: bytes, subdir: bool) -> tuple[bytes, bytes]:
+    """The data file and the lock file of an environment."""
+    if subdir:
+        return os.path.join(path, b"data.mdb"), os.path.join(path, b"lock.mdb")
+    return path, path + b"-lock"
+
+
+def new_handle(major: int, limits: Limits) -> Any:
+    """A native environment, not open yet (`mdb_env_create()`).
+
+    Args:
+        major: LMDB's major version.
+        limits: its sizes and numbers.
+
+    Raises:
+        InvalidParameterError: LMDB does not take one of them, as a reader table without a slot.
+    """
+    out = ffi.new("zl_env **")
+    rc = lib.zl_env_new(major, ADDRESS_RESERVE if limits.grow else 0, limits.max_spare_txns, out)
+    if rc:
+        raise error("mdb_env_create", rc)
+    rc = lib.zl_env_configure(out[0], limits.map_size, limits.max_readers, limits.max_dbs)
+    if rc:
+        give_up(out[0])
+        raise error("mdb_env_set_maxreaders", rc)
+    return out[0]
+
+
+def give_up(c: Any) -> None:
+    """Destroy a native environment that could not be opened, or not wholly."""
+    lib.zl_env_shut(c)
+    lib.zl_env_close(c, False)
+    lib.zl_env_drop(c)
+
+
+def open_files(c: Any, path: bytes, flags: int, mode: int) -> None:
+    """Open the files of an environment and map them (`mdb_env_open()`).
+
+    Raises:
+        Error: with the path, LMDB's or the system's code, and what to do about it where that is known.
+    """
+    rc = lib.zl_env_open(c, path, flags, mode)
+    if rc:
+        problem = error(path, rc)
+        raise problem.advise(_HINTS.get(rc) or _HINTS_BY_CLASS.get(type(problem), "")) from None
+
+
+def open_main(c: Any) -> int:
+    """Open the main database; its flags."""
+    flags = ffi.new("unsigned *")
+    rc = lib.zl_env_open_main(c, flags)
+    if rc:
+        raise error("mdb_txn_begin", rc)
+    return int(flags[0])

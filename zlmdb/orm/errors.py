@@ -1,0 +1,78 @@
+"""The exceptions of the object layer.
+
+All derive from `Error`. Where the interface promises a built-in exception as well (an AssertionError for a
+wrong argument, a RuntimeError for a second open), the class derives from that too, so both can be caught.
+Exceptions of LMDB itself, `zlmdb.lmdb.Error` and its subclasses, pass through unchanged.
+"""
+
+from __future__ import annotations
+
+from zlmdb.lmdb.errors import BadValsizeError, MapFullError
+
+
+class Error(Exception):
+    """Base class of the exceptions that the object layer raises by itself."""
+
+
+class UsageError(Error, AssertionError):
+    """The interface was used wrongly: a bad argument, a closed database, a transaction that is not open."""
+
+
+class EncodeError(UsageError):
+    """A key or value that its codec cannot store; nothing was written."""
+
+
+class DecodeError(Error, ValueError):
+    """A stored record that its codec cannot read: it is damaged, or of another kind than the map says."""
+
+
+class KeyLengthError(BadValsizeError, EncodeError):
+    """A key, or the key of an index record, that is longer than LMDB takes; nothing was written."""
+
+
+class NullValueConstraint(Error, RuntimeError):  # noqa: N818 (the established name)
+    """An index that is not nullable got a null; nothing was written."""
+
+
+class UniqueValueConstraint(Error, RuntimeError):  # noqa: N818 (named after its sibling)
+    """A unique index has this value already, for another record; nothing was written."""
+
+
+class IndexDefinitionError(Error):
+    """An index cannot be attached, or is not known."""
+
+
+class TableIdError(UsageError, ValueError):
+    """The ID of a table is not a UUID."""
+
+
+class TableError(Error, TypeError):
+    """A class that cannot serve as a table: not a map class, or without the `table` decorator."""
+
+
+class SlotError(Error, RuntimeError):
+    """A slot that is missing, or of which the database says something else than the class."""
+
+
+class OpenError(Error, RuntimeError):
+    """A database that cannot be opened now: open in this process already, or locked."""
+
+
+class FormatError(Error, ValueError):
+    """A database format that does not exist, or is not the one asked for."""
+
+
+class ReadOnlyError(Error):
+    """A write transaction was asked of a database that is open for reading only."""
+
+
+class BackupError(Error, RuntimeError):
+    """A copy that could not be made, or that failed its verification."""
+
+
+class DependencyError(Error, ImportError):
+    """An optional package is needed and missing."""
+
+
+class DatabaseFullError(MapFullError, Error):
+    """The database has reached the size that it was limited to. The transaction must be aborted."""

@@ -1,0 +1,251 @@
+"""Indexes: maps from something in the values of a map to its keys, kept in step with it.
+
+All that can fail is done before the first write, so that a record and its index records are written together
+or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from zlmdb.orm.errors import EncodeError, NullValueConstraint, UniqueValueConstraint
+from zlmdb.orm.parts import shown
+
+if TYPE_CHECKING:
+    from zlmdb.orm.maps import PersistentMap
+    from zlmdb.orm.transaction import Transaction
+
+Item = TypeVar("Item")
+
+Entry = tuple[bytes, bytes]
+"""An index record, key and value."""
+
+BATCH = 1000
+"""Records that are read and written together when many are."""
+
+
+class Index:
+    """An index of a map.
+
+    Args:
+        owner: The map that has the index.
+        name: Its name there.
+        pmap: The map of its records: index keys to primary keys.
+        fkey: Makes an index key of a value.
+        nullable: Values whose index key is null (None, or a tuple with a None) are left out.
+        unique: Two records must not have one index key. Otherwise the last one written takes the index
+            record.
+    """
+
+    def __init__(
+        self,
+        owner: PersistentMap[Any, Any],
+        name: str,
+        pmap: PersistentMap[Any, Any],
+        fkey: Callable[[Any], Any],
+        nullable: bool,
+        unique: bool,
+    ) -> None:
+        self.owner = owner
+        self.name = name
+        self.pmap = pmap
+        self.fkey = fkey
+        self.nullable = nullable
+        self.unique = unique
+
+    def __repr__(self) -> str:
+        return f"index {self.name!r} of {self.owner}"
+
+    def entry(self, txn: Transaction, key: Any, value: Any) -> Entry | None:
+        """Return the index record of a record; None if its index key is null."""
+        index_key = self.fkey(value)
+        if index_key is None or (index_key.__class__ is tuple and any(part is None for part in index_key)):
+            return None
+        pmap = self.pmap
+        try:
+            entry_key = pmap._prefix + pmap._serialize_key(index_key)  # type: ignore[operator]
+            primary = pmap._serialize_value(key)
+        except Exception as error:
+            pmap._attached()
+            raise EncodeError(
+                f"{self}, index key {shown(index_key)}, record {shown(key)}: {error}"
+            ) from error
+        if len(entry_key) > txn._db._max_key_size:
+            raise pmap._too_long(txn, entry_key)
+        return entry_key, primary
+
+    def required_entry(self, txn: Transaction, key: Any, value: Any) -> Entry | None:
+        """Return the index record of a record that is to be stored.
+
+        Raises:
+            NullValueConstraint: The index key is null, and the index is not nullable.
+        """
+        entry = self.entry(txn, key, value)
+        if entry is None and not self.nullable:
+            raise NullValueConstraint(f"{self} is not nullable, but its key for record {shown(key)} is null")
+        return entry
+
+    def check_free(self, txn: Transaction, entry: Entry, key: Any) -> None:
+        """Raise `UniqueValueConstraint` if another record has the index record."""
+        if txn.get(entry[0]) not in (None, entry[1]):
+            raise self.taken(entry[0], key)
+
+    def taken(self, entry_key: bytes, key: Any) -> UniqueValueConstraint:
+        """Return the exception for a second record with an index key."""
+        return UniqueValueConstraint(
+            f"{self} is unique, and another record than {shown(key)} has the index key "
+            f"{self.pmap._shown_key(entry_key)} already"
+        )
+
+    def holds(self, txn: Transaction, entry: Entry) -> bool:
+        """Return whether the index record is the entry, and not that of another record with the same key."""
+        return self.unique or txn.get(entry[0]) == entry[1]
+
+
+def store(
+    pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, value: Any, record_key: bytes, data: bytes
+) -> None:
+    """Store a record and its index records."""
+    entries = []
+    for index in pmap._indexes.values():
+        entry = index.required_entry(txn, key, value)
+        if index.unique and entry is not None:
+            index.check_free(txn, entry, key)
+        entries.append(entry)
+    put = txn._put
+    if not put(record_key, data, overwrite=False):
+        stale = _stale(pmap, txn, key, record_key, entries)
+        put(record_key, data)
+        for entry_key in stale:
+            txn.delete(entry_key)
+    for entry in entries:
+        if entry is not None:
+            put(*entry)
+
+
+def _stale(
+    pmap: PersistentMap[Any, Any],
+    txn: Transaction,
+    key: Any,
+    record_key: bytes,
+    entries: list[Entry | None],
+) -> list[bytes]:
+    """Return the keys of the index records that go when the record gets these entries."""
+    old_value = pmap._decoded(txn, record_key, txn.get(record_key))
+    stale = []
+    for index, entry in zip(pmap._indexes.values(), entries, strict=True):
+        old = index.entry(txn, key, old_value)
+        if old is not None and (entry is None or entry[0] != old[0]) and index.holds(txn, old):
+            stale.append(old[0])
+    return stale
+
+
+def remove(pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, record_key: bytes) -> None:
+    """Delete a record and its index records."""
+    data = txn.get(record_key)
+    if data is None:
+        return
+    value = pmap._decoded(txn, record_key, data)
+    entries = [(index, index.entry(txn, key, value)) for index in pmap._indexes.values()]
+    for index, entry in entries:
+        if entry is not None and index.holds(txn, entry):
+            txn.delete(entry[0])
+    txn.delete(record_key)
+
+
+def delete_slot(txn: Transaction, prefix: bytes) -> int:
+    """Delete all records whose keys begin with a slot; return how many."""
+    deleted = 0
+    while keys := [bytes(key) for key in txn._opened().keys(prefix=prefix, limit=BATCH)]:
+        for key in keys:
+            txn.delete(key)
+        deleted += len(keys)
+    return deleted
+
+
+class IndexReport(NamedTuple):
+    """What `PersistentMap.check_indexes` found for an index.
+
+    Attributes:
+        name: The name of the index.
+        records: How many records the map has.
+        entries: How many records the index has.
+        missing: Primary keys of records that no index record leads to.
+        stale: Index keys of index records whose record has another index key by now.
+        extra: Index keys of index records without a record.
+    """
+
+    name: str
+    records: int
+    entries: int
+    missing: list[Any]
+    stale: list[Any]
+    extra: list[Any]
+
+    @property
+    def ok(self) -> bool:
+        """Whether index and map agree."""
+        return not (self.missing or self.stale or self.extra)
+
+
+def rebuild(index: Index, txn: Transaction) -> tuple[int, int]:
+    """Write the records of an index anew; return how many were deleted and how many inserted.
+
+    Raises:
+        UniqueValueConstraint: The index is unique, and records have the same index key.
+    """
+    deleted = index.pmap.truncate(txn)
+    inserted = 0
+    for batch in batches(_entries(index, txn)):
+        entries = sorted((entry for _, entry in batch if entry is not None), key=itemgetter(0))
+        stored = txn._put_many(entries, overwrite=not index.unique)
+        if stored < len(entries):
+            raise UniqueValueConstraint(f"{index} is unique, but several records have the same index key")
+        inserted += stored
+    return deleted, inserted
+
+
+def check(index: Index, txn: Transaction) -> IndexReport:
+    """Compare an index with its map."""
+    report = IndexReport(index.name, index.owner.count(txn), index.pmap.count(txn), [], [], [])
+    for batch in batches(_entries(index, txn)):
+        found = txn._get_many([entry[0] for _, entry in batch if entry is not None])
+        for key, entry in batch:
+            led_to = entry is not None and found.get(entry[0]) == entry[1]
+            if not led_to and not (entry is None and index.nullable):
+                report.missing.append(key)
+    for records in batches(txn._opened().items(prefix=index.pmap._attached())):
+        _check_index_records(index, txn, records, report)
+    return report
+
+
+def _check_index_records(index: Index, txn: Transaction, batch: list[Entry], report: IndexReport) -> None:
+    owner, pmap = index.owner, index.pmap
+    keys = [pmap._decoded(txn, entry_key, primary) for entry_key, primary in batch]
+    record_keys = [owner._bound(key) for key in keys]
+    found = txn._get_many(record_keys)
+    for entry, key, record_key in zip(batch, keys, record_keys, strict=True):
+        data = found.get(record_key)
+        index_key = pmap._deserialize_key(bytes(entry[0][2:]))
+        if data is None:
+            report.extra.append(index_key)
+        elif index.entry(txn, key, owner._decoded(txn, record_key, data)) != entry:
+            report.stale.append(index_key)
+
+
+def _entries(index: Index, txn: Transaction) -> Iterator[tuple[Any, Entry | None]]:
+    """Yield the key of each record, and the index record that it should have."""
+    owner = index.owner
+    for record_key, data in txn._opened().items(prefix=owner._attached()):
+        key = owner._deserialize_key(bytes(record_key[2:]))
+        yield key, index.entry(txn, key, owner._decoded(txn, record_key, data))
+
+
+def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yield the items in lists of at most `BATCH`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

@@ -1,0 +1,209 @@
+r"""Key codecs: a key is one part, or a tuple of them.
+
+The parts stand one after the other as they are. Strings have neither length nor terminator, except that of
+several all but the last end with a NUL byte; they must be neighbours. LMDB sorts keys by their bytes, so
+records come in the order of their parts, first to last, if each of them `sorts`.
+
+>>> key = Key(Uint16, String)
+>>> key.encode((258, "abc"))
+b'\x01\x02abc'
+>>> key.decode(b"\x01\x02abc")
+(258, 'abc')
+>>> key.encode_prefix((258,))
+b'\x01\x02'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from struct import Struct
+from typing import Any, Generic, TypeVar, overload
+
+from zlmdb.orm.errors import EncodeError, UsageError
+from zlmdb.orm.parts import (
+    Bytes16,
+    Bytes20,
+    Bytes32,
+    NativeTimestamp,
+    NativeUint16,
+    NonEmptyString,
+    Oid,
+    Part,
+    Slot,
+    String,
+    Timestamp,
+    Uint8,
+    Uint16,
+    Uint64,
+    Uint64Oid,
+    Uuid,
+    shown,
+)
+
+__all__ = [
+    "Bytes16", "Bytes20", "Bytes32", "Key", "NativeTimestamp", "NativeUint16", "NonEmptyString", "Oid",
+    "Part", "Slot", "String", "Timestamp", "Uint8", "Uint16", "Uint64", "Uint64Oid", "Uuid",
+]  # fmt: skip
+
+K = TypeVar("K")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+
+AnyPart = Part[Any]
+
+
+class Key(Generic[K]):
+    """The codec of a kind of keys.
+
+    Args:
+        parts: One part, and keys are its values; or several, and keys are tuples of their values.
+
+    Attributes:
+        parts: The parts.
+        size: Bytes of a key; None if that varies.
+        encode: Returns the bytes of a key; raises `EncodeError`.
+        decode: Returns the key of the bytes; raises `ValueError`.
+
+    Raises:
+        UsageError: There is no part, something is not a part, or strings are not neighbours.
+    """
+
+    encode: Callable[[K], bytes]
+    decode: Callable[[bytes], K]
+
+    @overload
+    def __init__(self: Key[A], part: Part[A], /) -> None: ...
+    @overload
+    def __init__(self: Key[tuple[A, B]], a: Part[A], b: Part[B], /) -> None: ...
+    @overload
+    def __init__(self: Key[tuple[A, B, C]], a: Part[A], b: Part[B], c: Part[C], /) -> None: ...
+    @overload
+    def __init__(self: Key[tuple[A, B, C, D]], a: Part[A], b: Part[B], c: Part[C], d: Part[D], /) -> None: ...
+    @overload
+    def __init__(self, *parts: AnyPart) -> None: ...
+    def __init__(self, *parts: AnyPart) -> None:
+        if not parts or not all(isinstance(part, Part) for part in parts):
+            raise UsageError(f"A key is made of parts such as Oid, Uuid or String, not of {shown(parts)}")
+        self.parts = parts
+        sizes = [part.size or 0 for part in parts]
+        self.size = sum(sizes) if all(sizes) else None
+        if len(parts) == 1:
+            self.encode = parts[0].encode
+            self.decode = parts[0].decode
+        else:
+            self._encoders = _encoders(parts)
+            self.encode = self._encode_tuple
+            self.decode = _tuple_decoder(parts)
+
+    @classmethod
+    def of(cls, key: Key[Any] | AnyPart | Sequence[AnyPart]) -> Key[Any]:
+        """Return the codec of a key that is given as such, as its only part, or as a sequence of parts."""
+        if isinstance(key, Key):
+            return key
+        return cls(key) if isinstance(key, Part) else cls(*key)
+
+    @property
+    def name(self) -> str:
+        """The names of the parts, in one word."""
+        return "".join(part.name for part in self.parts)
+
+    @property
+    def type_name(self) -> str:
+        """The Python type of keys, for the documentation."""
+        names = [part.type_name for part in self.parts]
+        return names[0] if len(names) == 1 else f"tuple[{', '.join(names)}]"
+
+    @property
+    def layout(self) -> str:
+        """The bytes, in words, for the documentation."""
+        last = max((i for i, part in enumerate(self.parts) if part.size is None), default=0)
+        ends = [" and NUL" if part.size is None and i < last else "" for i, part in enumerate(self.parts)]
+        return "; ".join(part.layout + end for part, end in zip(self.parts, ends, strict=True))
+
+    @property
+    def sorts(self) -> bool:
+        """Whether the order of records is that of their keys.
+
+        A string sorts only at the end of a key or before a NUL, not directly before another part.
+        """
+        sizes = [part.size for part in self.parts]
+        text_before_fixed = any(a is None and b is not None for a, b in pairwise(sizes))
+        return all(part.sorts for part in self.parts) and not text_before_fixed
+
+    def _encode_tuple(self, key: K) -> bytes:
+        if not isinstance(key, tuple) or len(key) != len(self.parts):
+            raise EncodeError(f"This key is a {self.type_name}, not {shown(key)}")
+        return b"".join([encode(value) for encode, value in zip(self._encoders, key)])  # noqa: B905
+
+    def encode_prefix(self, prefix: Any) -> bytes:
+        """Return the bytes that the keys begin with that begin with some parts.
+
+        Args:
+            prefix: A tuple of the first parts, or the first part alone. The last one given may be incomplete
+                if it is a string or bytes: ``("ab",)`` is the prefix of all keys whose first part begins so.
+
+        Raises:
+            EncodeError: A value is of the wrong type, or there are more of them than parts.
+        """
+        parts = self.parts
+        values = prefix if isinstance(prefix, tuple) and len(parts) > 1 else (prefix,)
+        if not 1 <= len(values) <= len(parts):
+            raise EncodeError(f"A prefix of this key has 1 to {len(parts)} parts, not {len(values)}")
+        *whole, last = values
+        encoded = [self._encoders[index](value) for index, value in enumerate(whole)]
+        return b"".join([*encoded, parts[len(whole)].encode_prefix(last)])
+
+    def new(self) -> K:
+        """Return a key that is most likely not in use: of random parts, except for the current time."""
+        values = tuple(part.new() for part in self.parts)
+        return values[0] if len(values) == 1 else values  # type: ignore[return-value]
+
+
+def _encoders(parts: tuple[AnyPart, ...]) -> list[Callable[[Any], bytes]]:
+    """Return the functions that encode the parts in their places: all but the last string end with NUL."""
+    texts = [index for index, part in enumerate(parts) if part.size is None]
+    if texts and texts[-1] - texts[0] >= len(texts):
+        raise UsageError("The strings of a key must be neighbours: else it could not be read back")
+    return [_terminated(part) if index in texts[:-1] else part.encode for index, part in enumerate(parts)]
+
+
+def _terminated(part: AnyPart) -> Callable[[Any], bytes]:
+    def encode(value: Any) -> bytes:
+        data = part.encode(value)
+        if b"\0" in data:
+            raise EncodeError(f"A string before another must not contain NUL, which ends it: {shown(value)}")
+        return data + b"\0"
+
+    return encode
+
+
+def _tuple_decoder(parts: tuple[AnyPart, ...]) -> Callable[[bytes], Any]:
+    decoders = [part.decode for part in parts]
+    texts = sum(part.size is None for part in parts)
+    before = [part.size is None for part in parts].index(True) if texts else len(parts)
+    head, tail = _fields(parts[:before]), _fields(parts[before + texts :])
+    start, length = head.size, head.size + tail.size
+
+    def decode_fixed(data: bytes) -> tuple[Any, ...]:
+        if len(data) != start:
+            raise ValueError(f"this key is stored in {start} bytes, here are {len(data)}")
+        return tuple([decode(field) for decode, field in zip(decoders, head.unpack(data))])  # noqa: B905
+
+    def decode_with_texts(data: bytes) -> tuple[Any, ...]:
+        stop = len(data) - tail.size
+        if len(data) < length:
+            raise ValueError(f"this key is stored in {length} bytes or more, here are {len(data)}")
+        strings = data[start:stop].split(b"\0", texts - 1)
+        if len(strings) < texts:
+            raise ValueError(f"this key has {texts} strings, here are {len(strings)}")
+        fields = [*head.unpack_from(data), *strings, *tail.unpack_from(data, stop)]
+        return tuple([decode(field) for decode, field in zip(decoders, fields)])  # noqa: B905
+
+    return decode_with_texts if texts else decode_fixed
+
+
+def _fields(parts: Sequence[AnyPart]) -> Struct:
+    return Struct("".join(f"{part.size}s" for part in parts))

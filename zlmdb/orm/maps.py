@@ -1,0 +1,420 @@
+"""Persistent maps: records of one kind, in a slot of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
+
+from zlmdb.lmdb.errors import BadValsizeError, MapFullError
+from zlmdb.lmdb.errors import Error as LmdbError
+from zlmdb.orm import bulk, compression
+from zlmdb.orm.errors import IndexDefinitionError, UsageError
+from zlmdb.orm.indexes import Index, IndexReport, check, delete_slot, rebuild, remove, store
+from zlmdb.orm.parts import shown
+from zlmdb.orm.records import Records
+from zlmdb.orm.selection import Selection
+from zlmdb.orm.transaction import Transaction
+
+if TYPE_CHECKING:
+    from zlmdb.orm.keys import Key, Part
+    from zlmdb.orm.values import Value
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+MAX_LIMIT = 9_999_999
+
+
+class PersistentMap(Records[K, V], MutableMapping[tuple[Transaction, K], V | None]):
+    """A map of keys to values, stored in one slot of a database.
+
+    A map is used with an open transaction: ``pmap[txn, key]``. Records are sorted by the bytes of their keys.
+    The kinds of keys and values are given for a class of maps, or for a single one::
+
+        class Visits(CborMap[tuple[UUID, np.datetime64]], key=(Uuid, Timestamp)):
+            ...
+
+        visits = PersistentMap(100, key=(Uuid, Timestamp), value=Cbor())
+
+    Args:
+        slot: The number of the slot, 1 to 65535; None for a map that belongs to no database yet.
+        compress: `COMPRESS_ZLIB`, or `COMPRESS_SNAPPY` (which needs python-snappy): values are stored
+            compressed, except for those of an index.
+        key: The codec of keys: a `Key`, a part, or a tuple of parts; by default that of the class.
+        value: The codec of values; by default that of the class.
+
+    Raises:
+        UsageError: An argument is of the wrong type or outside its range, or there are no codecs.
+        DependencyError: A package that is needed is not installed.
+    """
+
+    COMPRESS_ZLIB = compression.ZLIB
+    COMPRESS_SNAPPY = compression.SNAPPY
+
+    def __init__(
+        self,
+        slot: int | None = None,
+        compress: int | None = None,
+        *,
+        key: Key[K] | Part[K] | tuple[Part[Any], ...] | None = None,
+        value: Value[V] | type[Value[V]] | None = None,
+    ) -> None:
+        super().__init__(slot, compress, key, value)
+        self._indexes: dict[str, Index] = {}
+        self._index_attached_to: PersistentMap[Any, Any] | None = None
+
+    # -- single records --
+
+    def __getitem__(self, subscript: tuple[Transaction, K]) -> V | None:
+        """Return the value for ``pmap[txn, key]``; None if there is no record, or the stored value is empty.
+
+        Raises:
+            UsageError: The subscript is not an open transaction and a key of the map.
+            DecodeError: The record cannot be read.
+        """
+        try:
+            txn, key = subscript
+            data = txn._get(self._prefix + self._serialize_key(key))  # type: ignore[operator]
+        except LmdbError:
+            raise
+        except Exception as error:
+            raise self._bad_subscript(subscript, error) from error
+        if not data:
+            return None
+        try:
+            return self._load_view(data) if txn._buffers else self._load(data)
+        except Exception as error:
+            raise self._undecodable(self._bound(key), error) from error
+
+    def __setitem__(self, subscript: tuple[Transaction, K], value: V | None) -> None:
+        """Store a record, and its index records with it: ``pmap[txn, key] = value``.
+
+        Raises:
+            UsageError: The subscript is not an open transaction and a key of the map.
+            EncodeError: The value, or the key of an index record, cannot be stored.
+            NullValueConstraint: An index that is not nullable would get a null.
+            UniqueValueConstraint: A unique index has the value for another record already.
+            DatabaseFullError: The database has reached its limit; the transaction must be aborted.
+            zlmdb.lmdb.Error: The transaction is read-only.
+        """
+        try:
+            txn, key = subscript
+            record_key = self._prefix + self._serialize_key(key)  # type: ignore[operator]
+            put = txn._put
+        except Exception as error:
+            raise self._bad_subscript(subscript, error) from error
+        try:
+            data = self._dump(value)  # type: ignore[arg-type]
+        except Exception as error:
+            raise self._unencodable(key, value, error) from error
+        try:
+            if self._indexes:
+                store(self, txn, key, value, record_key, data)
+            else:
+                put(record_key, data)
+        except BadValsizeError as error:
+            raise self._too_long(txn, record_key) from error
+        except MapFullError as error:
+            raise txn._full(error) from error
+
+    def __delitem__(self, subscript: tuple[Transaction, K]) -> None:
+        """Delete a record and its index records; nothing happens if there is none.
+
+        Raises:
+            UsageError: The subscript is not an open transaction and a key of the map.
+            DecodeError: The map has indexes, and the record cannot be read.
+            zlmdb.lmdb.Error: The transaction is read-only.
+        """
+        txn, record_key = self._locate(subscript)
+        if self._indexes:
+            remove(self, txn, subscript[1], record_key)
+        else:
+            txn.delete(record_key)
+
+    def __contains__(self, subscript: object) -> bool:
+        """Return whether there is a record: ``(txn, key) in pmap``.
+
+        Raises:
+            UsageError: The subscript is not an open transaction and a key of the map.
+        """
+        txn, record_key = self._locate(subscript)  # type: ignore[arg-type]
+        return txn.get(record_key) is not None
+
+    def get_bytes(self, txn: Transaction, key: K) -> bytes | memoryview | None:
+        """Return a value in its stored form, to be passed on as it is: not compressed, but not decoded.
+
+        Args:
+            txn: An open transaction; with ``buffers=True`` the result is a view, which ends with it.
+            key: The key.
+
+        Returns:
+            The bytes; None if there is no record.
+
+        Raises:
+            UsageError: The transaction is not open, or the key is not one of the map.
+        """
+        txn, record_key = self._locate((txn, key))
+        data = txn.get(record_key)
+        if data is None or self._decompress is compression.unchanged:
+            return data
+        return self._decompress(bytes(data))
+
+    # -- many records --
+
+    def put_many(self, txn: Transaction, items: Iterable[tuple[K, V | None]]) -> int:
+        """Store many records, several times faster than one by one.
+
+        They are written in groups of some megabytes. If one is refused, it is not written, those in the groups
+        before it are.
+
+        Args:
+            txn: An open write transaction.
+            items: Pairs of key and value, in any order. Of several with one key the last counts.
+
+        Returns:
+            How many pairs there were.
+
+        Raises:
+            Error: As for storing a single record.
+        """
+        return bulk.put_many(self, self._checked(txn), items)
+
+    def get_many(self, txn: Transaction, keys: Iterable[K]) -> list[V | None]:
+        """Return the values of many keys in their order, None for each that has no record.
+
+        Raises:
+            UsageError: The transaction is not open, or a key is not one of the map.
+            DecodeError: A record cannot be read.
+        """
+        return bulk.get_many(self, self._checked(txn), keys)
+
+    @overload
+    def select(
+        self, txn: Transaction, from_key: K | None = None, to_key: K | None = None,
+        return_keys: Literal[True] = True, return_values: Literal[True] = True,
+        reverse: bool = False, limit: int | None = None, *, prefix: Any = None,
+    ) -> Selection[tuple[K, V]]: ...  # fmt: skip
+    @overload
+    def select(
+        self, txn: Transaction, from_key: K | None = None, to_key: K | None = None, *,
+        return_keys: Literal[False], return_values: Literal[True] = True,
+        reverse: bool = False, limit: int | None = None, prefix: Any = None,
+    ) -> Selection[V]: ...  # fmt: skip
+    @overload
+    def select(
+        self, txn: Transaction, from_key: K | None = None, to_key: K | None = None, *,
+        return_keys: Literal[True] = True, return_values: Literal[False],
+        reverse: bool = False, limit: int | None = None, prefix: Any = None,
+    ) -> Selection[K]: ...  # fmt: skip
+    @overload
+    def select(
+        self, txn: Transaction, from_key: K | None = None, to_key: K | None = None,
+        return_keys: bool = True, return_values: bool = True,
+        reverse: bool = False, limit: int | None = None, *, prefix: Any = None,
+    ) -> Selection[Any]: ...  # fmt: skip
+    def select(
+        self,
+        txn: Transaction,
+        from_key: K | None = None,
+        to_key: K | None = None,
+        return_keys: bool = True,
+        return_values: bool = True,
+        reverse: bool = False,
+        limit: int | None = None,
+        *,
+        prefix: Any = None,
+    ) -> Selection[Any]:
+        """Return the records of a range of keys, to be iterated over.
+
+        Args:
+            txn: An open transaction.
+            from_key: The first key of the range, included. What is falsy, also 0 and "", counts as not given.
+            to_key: The end of the range, not included; likewise.
+            return_keys: Whether to return the keys.
+            return_values: Whether to return the values.
+            reverse: Walk from the end of the range down.
+            limit: Return at most so many, 1 to 9999999.
+            prefix: Only keys that begin with this: with the first parts, in a tuple, or with the first part
+                alone. The last one given may be the beginning of a string or of bytes.
+
+        Returns:
+            An iterable of (key, value), or of keys or values alone; of as many None as there are records if
+            neither is wanted.
+
+        Raises:
+            UsageError: The transaction is not open, a bound is not a key of the map, or limit is out of
+                range.
+            DecodeError: In the iteration: a record cannot be read.
+        """
+        if limit is not None and (type(limit) is not int or not 1 <= limit <= MAX_LIMIT):
+            raise UsageError(f"limit must be an int from 1 to {MAX_LIMIT}, not {shown(limit)}")
+        self._checked(txn)
+        bounds = {
+            "start": self._bound(from_key) if from_key else None,
+            "stop": self._bound(to_key) if to_key else None,
+            "prefix": self._prefix_bytes(prefix),
+            "reverse": reverse,
+            "limit": limit,
+        }
+        return Selection(self, txn, bounds, return_keys, return_values)
+
+    def count(self, txn: Transaction, prefix: Any = None) -> int:
+        """Return the number of records, or of those whose key begins with a prefix.
+
+        Args:
+            txn: An open transaction.
+            prefix: As for `select`; what is falsy counts as not given.
+
+        Raises:
+            UsageError: The transaction is not open, or the prefix does not fit the map's keys.
+        """
+        self._checked(txn)
+        return sum(1 for _ in txn._opened().keys(prefix=self._prefix_bytes(prefix)))
+
+    def count_range(self, txn: Transaction, from_key: K, to_key: K) -> int:
+        """Return the number of records from a key (included) to another (not included).
+
+        Raises:
+            UsageError: The transaction is not open, or a bound is not a key of the map.
+        """
+        self._checked(txn)
+        start, stop = self._bound(from_key), self._bound(to_key)
+        return sum(1 for _ in txn._opened().keys(start=start, stop=stop))
+
+    def truncate(self, txn: Transaction, rebuild_indexes: bool = True) -> int:
+        """Delete all records.
+
+        Args:
+            txn: An open write transaction.
+            rebuild_indexes: Also delete the records of the indexes; without, they are left over.
+
+        Returns:
+            How many records were deleted, those of indexes included.
+
+        Raises:
+            UsageError: The transaction is not open.
+            zlmdb.lmdb.Error: The transaction is read-only.
+        """
+        self._checked(txn)
+        deleted = delete_slot(txn, self._attached())
+        if rebuild_indexes:
+            deleted += sum(index.pmap.truncate(txn) for index in self._indexes.values())
+        return deleted
+
+    # -- what a map without a transaction cannot do --
+
+    def __iter__(self) -> NoReturn:
+        raise NotImplementedError(f"{self}: a map is iterated over in a transaction, with select(txn)")
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{self}: records are counted in a transaction, with count(txn)")
+
+    def keys(self) -> NoReturn:
+        """Raise NotImplementedError: see `select`."""
+        raise NotImplementedError(f"{self}: keys come from select(txn, return_values=False)")
+
+    def values(self) -> NoReturn:
+        """Raise NotImplementedError: see `select`."""
+        raise NotImplementedError(f"{self}: values come from select(txn, return_keys=False)")
+
+    def items(self) -> NoReturn:
+        """Raise NotImplementedError: see `select`."""
+        raise NotImplementedError(f"{self}: records come from select(txn)")
+
+    # A map is equal to itself alone: its contents are known in a transaction only.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    # -- indexes --
+
+    def attach_index(
+        self,
+        name: str,
+        pmap: PersistentMap[Any, K],
+        fkey: Callable[[V], Any],
+        nullable: bool = False,
+        unique: bool | None = None,
+    ) -> None:
+        """Keep an index of the values from now on; records that are there already need `rebuild_index`.
+
+        Args:
+            name: A name for the index.
+            pmap: The map of the index's records: index keys to keys of this map.
+            fkey: Makes the index key of a value. It must depend on the value alone.
+            nullable: Records whose index key is null (None, or a tuple with a None) are left out of the
+                index; otherwise they are refused.
+            unique: True refuses a record whose index key another record has. By default, as with False, the
+                record that was written last takes the index record: the application sees to it that index
+                keys are unique, for instance by making the primary key part of them.
+
+        Raises:
+            IndexDefinitionError: This map is an index itself, ``pmap`` is attached already or is this map, or
+                the name is taken.
+            UsageError: An argument is of the wrong type.
+        """
+        if not isinstance(pmap, PersistentMap) or not callable(fkey) or not isinstance(name, str):
+            raise UsageError("attach_index takes a name, a map for the index records, and a function")
+        if self._index_attached_to is not None:
+            raise IndexDefinitionError(f"{self} is an index itself, of {self._index_attached_to}")
+        if pmap._index_attached_to is not None or pmap is self:
+            owner = "itself" if pmap._index_attached_to is None else pmap._index_attached_to
+            raise IndexDefinitionError(
+                f"{pmap} cannot be an index of {self}: it is attached to {owner} already"
+            )
+        if pmap._indexes:
+            raise IndexDefinitionError(f"{pmap} cannot be an index of {self}: it has indexes of its own")
+        if name in self._indexes:
+            raise IndexDefinitionError(f"{self} has an index {name!r} already")
+        self._indexes[name] = Index(self, name, pmap, fkey, nullable, bool(unique))
+        pmap._index_attached_to = self
+
+    def detach_index(self, name: str) -> None:
+        """Keep an index no longer; its records stay. Nothing happens if there is no such index."""
+        index = self._indexes.pop(name, None)
+        if index is not None:
+            index.pmap._index_attached_to = None
+
+    def indexes(self) -> list[str]:
+        """Return the names of the indexes, sorted."""
+        return sorted(self._indexes)
+
+    def is_index(self) -> bool:
+        """Return whether this map is an index of another."""
+        return self._index_attached_to is not None
+
+    def rebuild_index(self, txn: Transaction, name: str) -> tuple[int, int]:
+        """Write the records of an index anew; records whose index key is null are left out.
+
+        Returns:
+            How many index records were deleted, and how many inserted.
+
+        Raises:
+            IndexDefinitionError: There is no such index.
+            UniqueValueConstraint: The index is unique, and records have one index key; abort the transaction.
+            DecodeError: A record cannot be read; abort the transaction.
+        """
+        if name not in self._indexes:
+            raise IndexDefinitionError(f"{self} has no index {name!r}; it has {self.indexes()}")
+        return rebuild(self._indexes[name], self._checked(txn))
+
+    def rebuild_indexes(self, txn: Transaction) -> tuple[int, int]:
+        """Write the records of all indexes anew; see `rebuild_index`.
+
+        Returns:
+            How many index records were deleted, and how many inserted.
+        """
+        counts = [self.rebuild_index(txn, name) for name in self.indexes()]
+        return sum(deleted for deleted, _ in counts), sum(inserted for _, inserted in counts)
+
+    def check_indexes(self, txn: Transaction) -> list[IndexReport]:
+        """Compare the indexes with the records, all of them.
+
+        Returns:
+            A report for each index, in the order of their names. What is wrong, `rebuild_index` mends.
+
+        Raises:
+            UsageError: The transaction is not open.
+            DecodeError: A record cannot be read.
+        """
+        self._checked(txn)
+        return [check(self._indexes[name], txn) for name in self.indexes()]

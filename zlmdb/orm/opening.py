@@ -1,0 +1,123 @@
+"""How databases are opened: which are open in this process, which engine serves them, what locks mean."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from zlmdb import _database as defaults
+from zlmdb import lmdb
+from zlmdb.lmdb import engine
+from zlmdb.lmdb.errors import LockError
+from zlmdb.orm.errors import FormatError, OpenError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zlmdb.orm.database import Database
+
+RETRY_DELAYS = (0.0, 0.01)
+"""Seconds to wait before each further attempt when the lock file is locked."""
+
+_open_databases: WeakValueDictionary[str, Database] = WeakValueDictionary()
+_open_databases_lock = threading.Lock()
+
+
+def find_open(dbpath: str | None) -> Database | None:
+    """Return the open database of this process with the path."""
+    with _open_databases_lock:
+        return _open_databases.get(dbpath) if dbpath else None
+
+
+def register(dbpath: str, db: Database) -> None:
+    """Note that a database is open.
+
+    Raises:
+        OpenError: It is open already.
+    """
+    with _open_databases_lock:
+        first = _open_databases.setdefault(dbpath, db)
+    if first is not db:
+        raise OpenError(
+            f'tried to open database "{dbpath}" twice within same process (PID {os.getpid()}): context '
+            f"{db.context!r}, opened before in context {first.context!r}; use Database.open to share it"
+        )
+
+
+def unregister(dbpath: str, db: Database) -> None:
+    """Note that a database is not open any more."""
+    with _open_databases_lock:
+        if _open_databases.get(dbpath) is db:
+            del _open_databases[dbpath]
+
+
+def check_lib_version(lib_version: object) -> None:
+    """Raise `FormatError` unless this is None or the version of an engine."""
+    if lib_version is not None and lib_version not in list(defaults._LIB_VERSION_TO_MAJOR):
+        raise FormatError(f'invalid lib_version {lib_version!r}: must be "1.0" or "0.9", or omitted')
+
+
+def choose_lib_version(dbpath: str, requested: str | None) -> str:
+    """Return the version of the engine for a database: that of its format, or what is requested for a new one.
+
+    Raises:
+        FormatError: The database has another format than the one requested.
+    """
+    data_version = engine.sniff(os.fsencode(dbpath), subdir=True)
+    major = engine.MAJOR_OF_FORMAT.get(data_version)
+    if major is None:
+        return requested or defaults.DEFAULT_LIB_VERSION
+    existing = next(name for name, known in defaults._LIB_VERSION_TO_MAJOR.items() if known == major)
+    if requested not in (None, existing):
+        raise FormatError(
+            f'database "{dbpath}" has LMDB format {existing}, but lib_version="{requested}" was requested: '
+            "omit lib_version to open it in its own format, or convert it with Database.migrate"
+        )
+    return existing
+
+
+def open_environment(dbpath: str, **settings: Any) -> lmdb.Environment:
+    """Open an LMDB environment, trying again while its lock file is locked.
+
+    Raises:
+        OpenError: It stays locked.
+        zlmdb.lmdb.Error: LMDB cannot open it.
+        OSError: The directory cannot be created.
+    """
+    for delay in RETRY_DELAYS:
+        try:
+            return lmdb.Environment(dbpath, **settings)
+        except LockError:
+            time.sleep(delay)
+    try:
+        return lmdb.Environment(dbpath, **settings)
+    except LockError as error:
+        raise OpenError(_why_locked(dbpath)) from error
+
+
+def _why_locked(dbpath: str) -> str:
+    from pathlib import Path
+
+    if _pid_is_locked(Path(dbpath) / "lock.mdb"):
+        return (
+            f'cannot open database "{dbpath}": another process has the PID {os.getpid()} as well. '
+            "It runs in another PID namespace, such as another container; let both share one (--pid=host)"
+        )
+    return f'cannot open database "{dbpath}": giving up, its lock file stays locked'
+
+
+def _pid_is_locked(path: Path) -> bool:
+    """Return whether another process holds the lock by which LMDB marks a process: the byte at its PID."""
+    import fcntl
+
+    try:
+        with path.open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, os.getpid())
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,333 @@
+r"""Parts of keys: a codec for each kind of thing that a key is made of.
+
+>>> Oid.encode(5)
+b'\x00\x00\x00\x00\x00\x00\x00\x05'
+>>> String.decode(b"abc")
+'abc'
+>>> Bytes16.nullable.encode(None) == bytes(16)
+True
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from uuid import UUID, SafeUUID, uuid4
+
+from zlmdb.orm.errors import DependencyError, EncodeError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+T = TypeVar("T")
+
+MAX_OID = 2**53
+"""The highest object ID: up to here a double holds every integer exactly."""
+
+ID_ALPHABET = "345679ACEFGHJKLMNPQRSTUVWXY"
+"""What new string keys are made of: nothing that is easily taken for something else."""
+
+
+def shown(value: object) -> str:
+    """A value in the text of an error: its type and the beginning of its representation."""
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+class Part(Generic[T]):
+    """The codec of one part of a key.
+
+    Attributes:
+        name: as in the names of map classes, such as ``Uuid``.
+        type_name: the Python type, for the documentation.
+        layout: the bytes, in words, for the documentation.
+        size: their number; None if it varies.
+        sorts: their order is that of the values.
+    """
+
+    name: str
+    type_name: str
+    layout: str
+    size: int | None
+    sorts: bool = True
+
+    def encode(self, value: T) -> bytes:
+        """Return the bytes of a value.
+
+        Raises:
+            EncodeError: The value is of the wrong type or outside the range.
+        """
+        raise NotImplementedError
+
+    def decode(self, data: bytes) -> T:
+        """Return the value of the bytes.
+
+        Raises:
+            ValueError: The bytes are not of this part.
+        """
+        raise NotImplementedError
+
+    def encode_prefix(self, value: T) -> bytes:
+        """Return the bytes that the parts begin with that begin with this value."""
+        return self.encode(value)
+
+    def new(self) -> T:
+        """Return a fresh value: random, or the current time."""
+        raise NotImplementedError
+
+    @property
+    def nullable(self) -> Part[T | None]:
+        """The same part taking None as well, which is stored as zeros (an empty string) and read as such."""
+        return _Nullable(self)
+
+    def _sized(self, data: bytes) -> bytes:
+        if len(data) != self.size:
+            raise ValueError(f"{self.name} is stored in {self.size} bytes, here are {len(data)}")
+        return data
+
+    def _refused(self, wanted: str, value: object) -> EncodeError:
+        return EncodeError(f"{self.name} takes {wanted}, not {shown(value)}")
+
+
+class _Nullable(Part[T | None]):
+    def __init__(self, part: Part[T]) -> None:
+        self.name, self.layout, self.size, self.sorts = part.name, part.layout, part.size, part.sorts
+        self.type_name = f"{part.type_name} | None"
+        self._part = part
+        self._zeros = bytes(part.size or 0)
+
+    def encode(self, value: T | None) -> bytes:
+        return self._zeros if value is None else self._part.encode(value)
+
+    def decode(self, data: bytes) -> T:
+        return self._part.decode(data)
+
+    def encode_prefix(self, value: T | None) -> bytes:
+        return self._zeros if value is None else self._part.encode_prefix(value)
+
+    def new(self) -> T:
+        return self._part.new()
+
+
+class IntPart(Part[int]):
+    """An unsigned integer; `native` stores it in the byte order of the host, which seldom sorts."""
+
+    type_name = "int"
+    size: int
+
+    def __init__(self, name: str, size: int, maximum: int | None = None, native: bool = False) -> None:
+        self.name = name
+        self.size = size
+        self.maximum = 256**size - 1 if maximum is None else maximum
+        self.order: Literal["little", "big"] = sys.byteorder if native else "big"
+        self.sorts = size == 1 or self.order == "big"
+        order = "host byte order" if native else "big-endian"
+        self.layout = f"uint{8 * size}, {order}" if size > 1 else "uint8"
+
+    def encode(self, value: int) -> bytes:
+        """Return the bytes of an int, which must not be a bool or of another subclass."""
+        if type(value) is int and 0 <= value <= self.maximum:
+            return value.to_bytes(self.size, self.order)
+        raise self._refused(f"an int from 0 to {self.maximum}", value)
+
+    def decode(self, data: bytes) -> int:
+        """Return the int of the bytes."""
+        if len(data) != self.size:
+            self._sized(data)
+        return int.from_bytes(data, self.order)
+
+    def new(self) -> int:
+        """Return a random int."""
+        bits = (self.maximum + 1).bit_length() - 1
+        return int.from_bytes(os.urandom(self.size), "big") & ((1 << bits) - 1)
+
+
+class TupledIntPart(IntPart):
+    """An unsigned integer that is also taken as ``(n,)``, the form in which older releases returned it."""
+
+    def encode(self, value: int | tuple[int]) -> bytes:
+        """Return the bytes of an int, or of the only element of a tuple."""
+        if type(value) is tuple and len(value) == 1:
+            (value,) = value
+        return super().encode(value)  # type: ignore[arg-type]
+
+
+class UuidPart(Part[UUID]):
+    """A UUID."""
+
+    name = "Uuid"
+    type_name = "UUID"
+    layout = "16 bytes in the order of RFC 9562"
+    size = 16
+
+    def encode(self, value: UUID) -> bytes:
+        """Return the bytes of a `uuid.UUID`."""
+        if isinstance(value, UUID):
+            return value.int.to_bytes(16, "big")
+        raise self._refused("a uuid.UUID", value)
+
+    def decode(self, data: bytes) -> UUID:
+        """Return the UUID of the bytes."""
+        if len(data) != 16:
+            self._sized(data)
+        value = _new_object(UUID)
+        _set_int(value, int.from_bytes(data, "big"))
+        _set_is_safe(value, _UNKNOWN_SAFETY)
+        return value
+
+    def new(self) -> UUID:
+        """Return a random UUID (version 4)."""
+        return uuid4()
+
+
+# The constructor of UUID takes three times as long as setting its two slots: it checks what is right already.
+_new_object = object.__new__
+_set_int = UUID.__dict__["int"].__set__
+_set_is_safe = UUID.__dict__["is_safe"].__set__
+_UNKNOWN_SAFETY = SafeUUID.unknown
+
+
+class BytesPart(Part[bytes]):
+    """Bytes of one length."""
+
+    type_name = "bytes"
+    size: int
+
+    def __init__(self, size: int) -> None:
+        self.name = f"Bytes{size}"
+        self.layout = f"the {size} bytes"
+        self.size = size
+
+    def encode(self, value: bytes) -> bytes:
+        """Return the bytes themselves."""
+        if isinstance(value, bytes) and len(value) == self.size:
+            return value
+        raise self._refused(f"{self.size} bytes", value)
+
+    def decode(self, data: bytes) -> bytes:
+        """Return the bytes themselves."""
+        return self._sized(data)
+
+    def encode_prefix(self, value: bytes) -> bytes:
+        """Return the bytes themselves, which may be fewer here."""
+        if isinstance(value, bytes) and len(value) <= self.size:
+            return value
+        raise self._refused(f"up to {self.size} bytes", value)
+
+    def new(self) -> bytes:
+        """Return random bytes."""
+        return os.urandom(self.size)
+
+
+class StringPart(Part[str]):
+    """Text of any length; `needed` refuses the empty string."""
+
+    name = "String"
+    type_name = "str"
+    layout = "UTF-8"
+    size = None
+
+    def __init__(self, needed: bool = False) -> None:
+        self.needed = needed
+        self.layout = "UTF-8, not empty" if needed else "UTF-8"
+
+    def encode(self, value: str) -> bytes:
+        """Return the text in UTF-8."""
+        if isinstance(value, str) and (value or not self.needed):
+            try:
+                return value.encode()
+            except UnicodeEncodeError as error:
+                raise EncodeError(f"String takes text that UTF-8 can encode: {error}") from error
+        raise self._refused("a str that is not empty" if self.needed else "a str", value)
+
+    def decode(self, data: bytes) -> str:
+        """Return the text of the UTF-8."""
+        return data.decode()
+
+    def encode_prefix(self, value: str) -> bytes:
+        """Return the beginning of the text in UTF-8, also if it is empty."""
+        return self.encode(value) if value != "" else b""
+
+    def new(self) -> str:
+        """Return a random identifier of four groups of six letters and digits."""
+        from random import SystemRandom
+
+        choices = SystemRandom().choices
+        return "-".join("".join(choices(ID_ALPHABET, k=6)) for _ in range(4))
+
+
+class TimestampPart(Part["np.datetime64"]):
+    """A point in time in nanoseconds; `native` stores it in the byte order of the host, which seldom sorts.
+
+    Other units are converted. Times before 1970 sort after the others: their integer is negative.
+    """
+
+    name = "Timestamp"
+    type_name = "numpy.datetime64"
+    size = 8
+
+    def __init__(self, native: bool = False) -> None:
+        self.order: Literal["little", "big"] = sys.byteorder if native else "big"
+        self.sorts = self.order == "big"
+        self.layout = f"int64, nanoseconds since 1970, {'host byte order' if native else 'big-endian'}"
+        self._step = 1 if self.order == sys.byteorder else -1
+
+    @cached_property
+    def _datetime64(self) -> type[np.datetime64]:
+        try:
+            from numpy import datetime64
+        except ImportError as error:
+            raise DependencyError(
+                "Timestamps need numpy; install it with: python -m pip install 'zlmdb[numpy]'"
+            ) from error
+        return datetime64
+
+    @cached_property
+    def _nanoseconds(self) -> np.dtype[np.datetime64]:
+        return self._datetime64(0, "ns").dtype
+
+    def encode(self, value: np.datetime64) -> bytes:
+        """Return the bytes of a `numpy.datetime64`."""
+        if not isinstance(value, self._datetime64):
+            raise self._refused("a numpy.datetime64", value)
+        if value.dtype != self._nanoseconds:
+            value = self._converted(value)
+        return bytes(value)[:: self._step]  # type: ignore[call-overload,no-any-return]
+
+    def _converted(self, value: np.datetime64) -> np.datetime64:
+        converted = value.astype(self._nanoseconds)
+        if converted.astype(value.dtype) == value or value != value:  # the latter for NaT
+            return converted
+        raise self._refused("a time that is exact in nanoseconds, from 1677-09-22 to 2262-04-11", value)
+
+    def decode(self, data: bytes) -> np.datetime64:
+        """Return the time, with unit ns."""
+        if len(data) != 8:
+            self._sized(data)
+        return self._datetime64(int.from_bytes(data, self.order, signed=True), "ns")
+
+    def new(self) -> np.datetime64:
+        """Return the current time."""
+        return self._datetime64(time.time_ns(), "ns")
+
+
+Oid = IntPart("Oid", 8, MAX_OID)
+"""An object ID: an int from 0 to 2**53."""
+Uint64Oid = IntPart("Oid", 8)
+"""An object ID that may be any uint64, as in two of the older kinds of keys."""
+Uint8 = TupledIntPart("Uint8", 1)
+Uint16 = IntPart("Uint16", 2)
+NativeUint16 = TupledIntPart("Uint16", 2, native=True)
+Uint64 = IntPart("Uint64", 8)
+Slot = IntPart("Slot", 2)
+Uuid = UuidPart()
+Bytes16 = BytesPart(16)
+Bytes20 = BytesPart(20)
+Bytes32 = BytesPart(32)
+String = StringPart()
+NonEmptyString = StringPart(needed=True)
+Timestamp = TimestampPart()
+NativeTimestamp = TimestampPart(native=True)

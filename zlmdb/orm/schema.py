@@ -1,0 +1,178 @@
+"""Schemas: classes of maps made known as tables, and collections of maps with fixed slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID, uuid4
+
+from zlmdb.orm.compression import SNAPPY, ZLIB
+from zlmdb.orm.errors import TableIdError, UsageError
+from zlmdb.orm.maps import PersistentMap
+from zlmdb.orm.parts import shown
+from zlmdb.orm.values import check_functions
+
+MapClass = TypeVar("MapClass", bound=type[PersistentMap[Any, Any]])
+Map = TypeVar("Map", bound=PersistentMap[Any, Any])
+Function = Callable[..., Any]
+
+TABLES_BY_UUID: dict[UUID, type[PersistentMap[Any, Any]]] = {}
+"""The classes that `table` has decorated, by their IDs."""
+
+_SETTINGS = ("marshal", "parse", "build", "cast", "compress")
+
+
+def table(
+    oid: UUID | str,
+    marshal: Function | None = None,
+    parse: Function | None = None,
+    build: Function | None = None,
+    cast: Function | None = None,
+    compress: int | None = None,
+) -> Callable[[MapClass], MapClass]:
+    """Return a decorator for a map class that makes it a table, for `Database.attach_table`.
+
+    Args:
+        oid: The ID of the table, in all databases that have it.
+        marshal: Makes plain data of a value, for CBOR and JSON.
+        parse: Makes a value of plain data.
+        build: Writes a value with a FlatBuffers builder.
+        cast: Makes a value of FlatBuffers bytes.
+        compress: How values are compressed; see `PersistentMap`.
+
+    Raises:
+        UsageError: An argument is of the wrong type. From the decorator: the ID is taken by a table with
+            other settings.
+        TableIdError: The ID is not a UUID.
+    """
+    table_oid = _table_id(oid)
+    check_functions(marshal=marshal, parse=parse, build=build, cast=cast)
+    if compress not in (None, ZLIB, SNAPPY):
+        raise UsageError(f"compress must be None, COMPRESS_ZLIB or COMPRESS_SNAPPY, not {shown(compress)}")
+    settings = dict(zip(_SETTINGS, (marshal, parse, build, cast, compress), strict=True))
+
+    def decorate(cls: MapClass) -> MapClass:
+        if not (isinstance(cls, type) and issubclass(cls, PersistentMap)):
+            raise UsageError(f"table decorates subclasses of PersistentMap, not {shown(cls)}")
+        known = TABLES_BY_UUID.setdefault(table_oid, cls)
+        if known._zlmdb_oid == table_oid:
+            _check_same(known, cls, settings)
+        for name, setting in settings.items():
+            setattr(cls, f"_zlmdb_{name}", setting)
+        cls._zlmdb_oid = table_oid
+        return cls
+
+    return decorate
+
+
+def _table_id(oid: UUID | str) -> UUID:
+    if isinstance(oid, UUID):
+        return oid
+    if not isinstance(oid, str):
+        raise UsageError(f"oid must be a UUID or a str, not {shown(oid)}")
+    try:
+        return UUID(oid)
+    except ValueError as error:
+        raise TableIdError(f"oid must be a UUID such as {uuid4()}, not {oid!r}") from error
+
+
+def _check_same(known: type[Any], cls: type[Any], settings: dict[str, Any]) -> None:
+    for name, setting in settings.items():
+        registered = getattr(known, f"_zlmdb_{name}")
+        if registered != setting:
+            raise UsageError(
+                f"table {known._zlmdb_oid} of {cls.__name__} is taken by class {known.__name__}, which has "
+                f"another {name}: {registered!r} instead of {setting!r}"
+            )
+
+
+class Slot(NamedTuple):
+    """A slot of a schema.
+
+    Attributes:
+        slot: The number of the slot.
+        name: The name of the map's class.
+        pmap: The map.
+    """
+
+    slot: int
+    name: str
+    pmap: PersistentMap[Any, Any]
+
+
+class Schema:
+    """Base class for an application's collection of maps, which are attributes of its instance."""
+
+    SLOT_DATA_EMPTY = 0
+    SLOT_DATA_METADATA = 1
+    SLOT_DATA_TYPE = 2
+    SLOT_DATA_SEQUENCE = 3
+    SLOT_DATA_TABLE = 4
+    SLOT_DATA_INDEX = 5
+    SLOT_DATA_REPLICATION = 6
+    SLOT_DATA_MATERIALIZATION = 7
+
+    @cached_property
+    def _index_to_slot(self) -> dict[int, Slot]:
+        return {}
+
+    @cached_property
+    def _name_to_slot(self) -> dict[str, Slot]:
+        return {}
+
+    def slot(
+        self,
+        slot_index: int,
+        marshal: Function | None = None,
+        unmarshal: Function | None = None,
+        build: Function | None = None,
+        cast: Function | None = None,
+        compress: int | bool = False,
+    ) -> Callable[[Map], Map]:
+        """Return a decorator for a map, an instance, that registers it with a slot and with the settings.
+
+        The settings are noted in the map's ``_zlmdb_...`` attributes; how the map works they do not change.
+
+        Args:
+            slot_index: The number of the slot, once in a schema.
+            marshal: Makes plain data of a value.
+            unmarshal: Makes a value of plain data.
+            build: Writes a value with a FlatBuffers builder.
+            cast: Makes a value of FlatBuffers bytes.
+            compress: How values are compressed.
+
+        Raises:
+            UsageError: An argument is of the wrong type. From the decorator: not a map, or the slot or the
+                name of the map's class is in the schema already.
+        """
+        if type(slot_index) is not int:
+            raise UsageError(f"slot_index must be an int, not {shown(slot_index)}")
+        check_functions(marshal=marshal, unmarshal=unmarshal, build=build, cast=cast)
+
+        def decorate(pmap: Map) -> Map:
+            self._register(slot_index, pmap)
+            pmap._zlmdb_slot = slot_index
+            pmap._zlmdb_marshal = marshal
+            pmap._zlmdb_unmarshal = unmarshal
+            pmap._zlmdb_build = build
+            pmap._zlmdb_cast = cast
+            pmap._zlmdb_compress = compress
+            return pmap
+
+        return decorate
+
+    def _register(self, slot_index: int, pmap: PersistentMap[Any, Any]) -> None:
+        if not isinstance(pmap, PersistentMap):
+            raise UsageError(f"slot decorates maps, not {shown(pmap)}")
+        slot = Slot(slot_index, type(pmap).__name__, pmap)
+        if slot_index in self._index_to_slot:
+            raise UsageError(
+                f"slot {slot_index} of the schema is taken by {self._index_to_slot[slot_index].name}"
+            )
+        if slot.name in self._name_to_slot:
+            raise UsageError(
+                f"the schema has a {slot.name} already, in slot {self._name_to_slot[slot.name].slot}"
+            )
+        self._index_to_slot[slot_index] = slot
+        self._name_to_slot[slot.name] = slot

@@ -1,0 +1,101 @@
+"""Slots: the parts of a database that maps are stored in, and the metadata about them in slot 0.
+
+A record key is the number of the slot (two bytes, big-endian) and the key in the map. The record with slot 0
+and key *n* (two bytes) describes slot *n*, as a map in CBOR.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from zlmdb.orm.errors import SlotError
+
+if TYPE_CHECKING:
+    from zlmdb.orm.transaction import Transaction
+
+METADATA_PREFIX = b"\0\0"
+METADATA_KEY_SIZE = 4
+LAST_SLOT = 0xFFFF
+CREATOR = "unknown"
+
+
+class SlotInfo(NamedTuple):
+    """What a database says about a slot.
+
+    Attributes:
+        oid: The ID of the table.
+        slot: The number of the slot.
+        name: The name of the class that it was made with, as ``module.Class`` or ``Class``.
+        description: The docstring of that class, without the white space around it.
+        creator: Who made it.
+    """
+
+    oid: UUID
+    slot: int
+    name: str
+    description: str | None = None
+    creator: str = CREATOR
+
+    def prefix(self) -> bytes:
+        """Return what the keys of the slot's records begin with."""
+        return self.slot.to_bytes(2, "big")
+
+    def to_bytes(self) -> bytes:
+        """Return the value of the metadata record."""
+        from cbor2 import dumps
+
+        fields: dict[str, Any] = {"oid": str(self.oid), "name": self.name}
+        if self.description:
+            fields["description"] = self.description
+        return dumps(fields | {"creator": self.creator, "slot": self.slot})
+
+
+def read_slots(txn: Transaction) -> dict[UUID, SlotInfo]:
+    """Return what a database says about its slots, by table ID and in the order of the slots.
+
+    Raises:
+        SlotError: A metadata record cannot be read.
+    """
+    records = txn._opened().items(prefix=METADATA_PREFIX)
+    infos = [_parsed(bytes(key), bytes(data)) for key, data in records if len(key) == METADATA_KEY_SIZE]
+    return {info.oid: info for info in infos}
+
+
+def _parsed(key: bytes, data: bytes) -> SlotInfo:
+    from cbor2 import loads
+
+    slot = int.from_bytes(key[2:], "big")
+    try:
+        fields = loads(data)
+        info = SlotInfo(
+            UUID(fields["oid"]),
+            fields["slot"],
+            fields["name"],
+            fields.get("description"),
+            fields.get("creator", CREATOR),
+        )
+    except Exception as error:
+        raise SlotError(
+            f"the metadata of slot {slot} cannot be read: {type(error).__name__}: {error}"
+        ) from error
+    if info.slot != slot:
+        raise SlotError(f"the metadata of slot {slot} says that it is slot {info.slot}")
+    return info
+
+
+def next_slot(slots: dict[UUID, SlotInfo]) -> int:
+    """Return the number of a new slot: the one after the last that is in use.
+
+    Raises:
+        SlotError: There is none.
+    """
+    last = max((info.slot for info in slots.values()), default=0)
+    if last == LAST_SLOT:
+        raise SlotError(f"no slot is free: slot {LAST_SLOT} is in use, and lower ones are not used again")
+    return last + 1
+
+
+def write_slot(txn: Transaction, info: SlotInfo) -> None:
+    """Write the metadata of a slot."""
+    txn.put(METADATA_PREFIX + info.prefix(), info.to_bytes())

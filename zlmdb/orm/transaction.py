@@ -1,0 +1,235 @@
+"""Transactions of the object layer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from zlmdb.lmdb.errors import MapFullError
+from zlmdb.orm.errors import DatabaseFullError, UsageError
+from zlmdb.orm.parts import shown
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from zlmdb import lmdb
+    from zlmdb.orm.database import Database
+
+
+class TransactionStats:
+    """Counts what transactions have written; one object may serve several.
+
+    Attributes:
+        puts: Records stored, those of indexes included.
+        dels: Records deleted, those of indexes included.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    @property
+    def started(self) -> int:
+        """When counting began, in nanoseconds since the epoch."""
+        return self._started
+
+    @property
+    def duration(self) -> int:
+        """The time since then in nanoseconds."""
+        return time.time_ns() - self._started
+
+    def reset(self) -> None:
+        """Count from zero again."""
+        self.puts = 0
+        self.dels = 0
+        self._started = time.time_ns()
+
+
+class Transaction:
+    """A transaction, from `Database.begin`: open while in its ``with`` block.
+
+    It commits at the end of the block, and aborts if an exception leaves it. A write transaction belongs to
+    the thread that entered it. Besides what maps do in it, it reads and writes raw records.
+
+    Args:
+        db: The database.
+        write: Whether it may write. One write transaction is open at a time, in all processes; others wait.
+        buffers: Hand FlatBuffers values a view on LMDB's own page instead of a copy. Such a value can be used
+            until the transaction ends; using it later raises ValueError.
+        stats: Counts the writes.
+        parent: The write transaction to nest in; see `begin`.
+
+    Raises:
+        UsageError: ``stats`` is not a `TransactionStats`.
+    """
+
+    PUT = 1
+    """Constant of the operation that stores a record."""
+    DEL = 2
+    """Constant of the operation that deletes a record."""
+
+    def __init__(
+        self,
+        db: Database,
+        write: bool = False,
+        buffers: bool = False,
+        stats: TransactionStats | None = None,
+        parent: Transaction | None = None,
+    ) -> None:
+        if stats is not None and not isinstance(stats, TransactionStats):
+            raise UsageError(f"stats must be a TransactionStats, not {shown(stats)}")
+        self._db = db
+        self._write = write
+        self._buffers = buffers
+        self._stats = stats
+        self._parent = parent
+        self._set(None)
+
+    def __enter__(self) -> Self:
+        if self._txn is not None:
+            raise UsageError("This transaction is open already: begin another one")
+        parent = None if self._parent is None else self._parent._opened()
+        env = self._db._opened()
+        self._set(env.begin(write=self._write, buffers=self._buffers, parent=parent))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        txn = self._opened()
+        self._set(None)
+        if kind is not None or not self._write:
+            txn.abort()
+            return
+        try:
+            txn.commit()
+        except MapFullError as full:
+            raise self._full(full) from full
+
+    def _set(self, txn: lmdb.Transaction[Any] | None) -> None:
+        """Use LMDB's transaction, with its methods at hand for the hot paths of maps."""
+        self._txn = txn
+        self._get: Callable[..., Any] = _not_open if txn is None else txn.get
+        self._put: Callable[..., bool] = _not_open if txn is None else txn.put
+        if txn is not None and self._stats is not None:
+            self._put = self._counted_put
+
+    def _counted_put(self, key: bytes, data: bytes, overwrite: bool = True) -> bool:
+        stored = self._opened().put(key, data, overwrite=overwrite)
+        if stored and self._stats is not None:
+            self._stats.puts += 1
+        return stored
+
+    def _opened(self) -> lmdb.Transaction[Any]:
+        if self._txn is None:
+            _not_open()
+        return self._txn
+
+    def _full(self, error: MapFullError) -> DatabaseFullError:
+        return DatabaseFullError(
+            f"database {self._db.dbpath} is full, its limit is maxsize={self._db.maxsize} bytes: abort the "
+            f"transaction, and open the database with a larger maxsize or with grow=True ({error})"
+        )
+
+    def begin(
+        self, buffers: bool | None = None, stats: TransactionStats | None = None, write: bool = True
+    ) -> Transaction:
+        """Begin a transaction that is nested in this write transaction.
+
+        What it writes becomes part of this transaction when it commits, and is undone when it aborts, while
+        this one goes on. Until it has ended, this one must not be used.
+
+        Args:
+            buffers: As for `Database.begin`; by default like this transaction.
+            stats: Counts the writes, also if they are undone; by default those of this transaction.
+            write: Whether it may write; one that only reads needs LMDB 1.0.
+
+        Raises:
+            zlmdb.lmdb.Error: When it is entered: this transaction is read-only, or the database is open with
+                ``writemap``.
+        """
+        return Transaction(
+            self._db,
+            write=write,
+            buffers=self._buffers if buffers is None else buffers,
+            stats=stats or self._stats,
+            parent=self,
+        )
+
+    def id(self) -> int:
+        """Return the number of the transaction (``mdb_txn_id()``): of the snapshot it reads, or of its write.
+
+        Raises:
+            UsageError: The transaction is not open.
+        """
+        return self._opened().id()
+
+    def get(self, key: bytes) -> bytes | memoryview | None:
+        """Return the value of a raw key, slot included; None if there is no such record.
+
+        Raises:
+            UsageError: The transaction is not open.
+        """
+        data: bytes | memoryview | None = self._get(key)
+        return data
+
+    def put(self, key: bytes, data: bytes, overwrite: bool = True) -> bool:
+        """Store a raw record, without any index.
+
+        Args:
+            key: The key, slot included.
+            data: The value.
+            overwrite: Replace a record that exists.
+
+        Returns:
+            Whether it was stored; False if a record exists and must not be replaced.
+
+        Raises:
+            UsageError: The transaction is not open.
+            DatabaseFullError: The database has reached its limit; the transaction must be aborted.
+            zlmdb.lmdb.Error: The transaction is read-only, or the key is empty or too long.
+        """
+        try:
+            return self._put(key, data, overwrite=overwrite)
+        except MapFullError as error:
+            raise self._full(error) from error
+
+    def delete(self, key: bytes) -> bool:
+        """Delete a raw record, without any index.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            UsageError: The transaction is not open.
+            DatabaseFullError: The database has reached its limit; the transaction must be aborted.
+            zlmdb.lmdb.Error: The transaction is read-only.
+        """
+        try:
+            deleted = self._opened().delete(key)
+        except MapFullError as error:
+            raise self._full(error) from error
+        if deleted and self._stats is not None:
+            self._stats.dels += 1
+        return deleted
+
+    def _put_many(self, records: Iterable[tuple[bytes, bytes]], overwrite: bool = True) -> int:
+        """Store raw records in one call; return how many were."""
+        with self._opened().cursor() as cursor:
+            try:
+                _, stored = cursor.putmulti(records, overwrite=overwrite)
+            except MapFullError as error:
+                raise self._full(error) from error
+        if self._stats is not None:
+            self._stats.puts += stored
+        return stored
+
+    def _get_many(self, keys: list[bytes]) -> dict[bytes, Any]:
+        """Return the values of the raw keys that exist."""
+        with self._opened().cursor() as cursor:
+            return {bytes(key): data for key, data in cursor.getmulti(keys)}
+
+
+def _not_open(*_: object, **__: object) -> NoReturn:
+    raise UsageError("The transaction is not open: use it within its with block")

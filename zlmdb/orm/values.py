@@ -1,0 +1,265 @@
+r"""Value codecs: one small class for each kind of value.
+
+A codec has two methods: `dump` makes bytes of a value, `load` a value of bytes. Maps read stored bytes that
+are empty as None, without asking the codec.
+
+>>> Cbor().dump({"name": "Ada"}).hex()
+'a1646e616d6563416461'
+>>> SetOf(Bytes20).load(bytes(20)) == {bytes(20)}
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from zlmdb.orm.errors import EncodeError, UsageError
+from zlmdb.orm.keys import Key
+from zlmdb.orm.parts import Bytes20, Part, Timestamp, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zlmdb.flatbuffers import Builder
+
+V = TypeVar("V")
+
+INITIAL_SIZE = 256
+"""Bytes that a FlatBuffers builder begins with; it doubles them as needed."""
+
+
+class Value(Generic[V]):
+    """The codec of a kind of values.
+
+    Attributes:
+        name: As in the names of map classes, such as ``Cbor``.
+        type_name: The Python type, for the documentation.
+        layout: The bytes, in words, for the documentation.
+        takes_views: `load` reads a memoryview in place; other codecs get a copy in a bytes object.
+        dump: Returns the bytes of a value; raises `EncodeError`, or whatever the encoder raises.
+        load: Returns the value of the bytes; raises ValueError, or whatever the decoder raises.
+    """
+
+    name: str
+    type_name: str = "Any"
+    layout: str
+    takes_views = False
+    dump: Callable[[V], bytes]
+    load: Callable[[Any], V]
+
+
+class KeyValue(Value[V]):
+    """A value that is stored as a key is: one part, or a tuple of them.
+
+    Args:
+        key: The codec, a `Part`, or a sequence of parts.
+    """
+
+    def __init__(self, key: Key[V] | Part[V] | tuple[Part[Any], ...]) -> None:
+        self._key: Key[Any] = Key.of(key)
+        self.name = self._key.name
+        self.type_name = self._key.type_name
+        self.layout = self._key.layout
+        self.dump = self._key.encode
+        self.load = self._key.decode
+
+
+class String(Value[str | None]):
+    """Text; None and the empty string are both stored as nothing, which reads as None."""
+
+    name = "String"
+    type_name = "str | None"
+    layout = "UTF-8"
+
+    def dump(self, value: str | None) -> bytes:
+        """Return the text in UTF-8."""
+        if isinstance(value, str):
+            return value.encode()
+        if value is None:
+            return b""
+        raise EncodeError(f"String takes a str or None, not {shown(value)}")
+
+    def load(self, data: bytes) -> str | None:
+        """Return the text, None if it is empty."""
+        return data.decode() or None
+
+
+class Bytes20Timestamp(KeyValue["tuple[bytes | None, np.datetime64]"]):
+    """A pair of 20 bytes and a time; the bytes may be None or empty, which is stored as zeros."""
+
+    def __init__(self) -> None:
+        super().__init__(Key(Bytes20.nullable, Timestamp))
+        self.dump = self._dump
+
+    def _dump(self, value: tuple[bytes | None, np.datetime64]) -> bytes:
+        if isinstance(value, tuple) and len(value) == 2 and not value[0]:
+            value = (None, value[1])
+        return self._key.encode(value)
+
+
+class SetOf(Value[Set[V]]):
+    """A set of values of one fixed size, stored one after the other, sorted."""
+
+    def __init__(self, part: Part[V]) -> None:
+        self._part = part
+        self.name = f"{part.name}Set"
+        self.type_name = f"set[{part.type_name}]"
+        self.layout = f"any number of: {part.layout}; sorted, no count"
+
+    def dump(self, value: Set[V]) -> bytes:
+        """Return the bytes of the elements."""
+        if not isinstance(value, Set):
+            raise EncodeError(f"{self.name} takes a set, not {shown(value)}")
+        return b"".join(sorted(map(self._part.encode, value)))
+
+    def load(self, data: bytes) -> set[V]:
+        """Return the set of the elements."""
+        size = self._part.size or 1
+        if len(data) % size:
+            raise ValueError(f"{self.name} is stored in a multiple of {size} bytes, here are {len(data)}")
+        decode = self._part.decode
+        return {decode(data[start : start + size]) for start in range(0, len(data), size)}
+
+
+class Pickle(Value[Any]):
+    """Any Python object that can be pickled. Open only databases that you trust: reading runs the pickle."""
+
+    name = "Pickle"
+    layout = "pickle, protocol 2"
+
+    def __init__(self) -> None:
+        import pickle
+
+        self._dumps = pickle.dumps
+        self.load = pickle.loads
+
+    def dump(self, value: Any) -> bytes:
+        """Return the pickled object."""
+        return self._dumps(value, 2)
+
+
+class _Marshalled(Value[V]):
+    """What the codecs of structured data have in common: functions between an object and its plain data.
+
+    Args:
+        marshal: Makes plain data (dicts, lists, strings, numbers) of an object; None stores objects as given.
+        unmarshal: Makes an object of plain data; None returns the data.
+
+    Raises:
+        UsageError: One of them is not a function.
+    """
+
+    def __init__(
+        self, marshal: Callable[[V], Any] | None = None, unmarshal: Callable[[Any], V] | None = None
+    ) -> None:
+        check_functions(marshal=marshal, unmarshal=unmarshal)
+        dumps, loads = self._functions()
+        self.dump = _chain(marshal, dumps)
+        self.load = _chain(loads, unmarshal)
+
+    def _functions(self) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+        """Return what encodes plain data, and what decodes it."""
+        raise NotImplementedError
+
+
+class Cbor(_Marshalled[V]):
+    """Structured data as CBOR (RFC 8949), as `cbor2.dumps` writes it: order kept, floats in 64 bits."""
+
+    name = "Cbor"
+    layout = "CBOR, not canonical"
+
+    def _functions(self) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+        from cbor2 import dumps, loads
+
+        return dumps, loads
+
+
+class Json(_Marshalled[V]):
+    """Structured data as JSON text in UTF-8, without white space and with the order of keys kept."""
+
+    name = "Json"
+    layout = "JSON in UTF-8, compact"
+
+    def _functions(self) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+        import json
+
+        encode = _json_encoder(json)
+        decode = json.JSONDecoder().raw_decode  # half the time of json.loads(), which looks for white space
+
+        def dumps(value: Any) -> bytes:
+            return encode(value).encode()
+
+        def loads(data: bytes) -> Any:
+            text = data.decode().strip()
+            value, end = decode(text)
+            if end != len(text):
+                raise json.JSONDecodeError("Extra data", text, end)
+            return value
+
+        return dumps, loads
+
+
+def _json_encoder(json: Any) -> Callable[[Any], str]:
+    """Return the function that makes compact JSON text."""
+    encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+    make = json.encoder.c_make_encoder
+    if make is None:  # not CPython
+        encode: Callable[[Any], str] = encoder.encode
+        return encode
+    # JSONEncoder.encode() makes such a C encoder at each call, which takes a third of its time.
+    chunks = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
+    return lambda value: "".join(chunks(value, 0))
+
+
+def _chain(first: Callable[[Any], Any] | None, second: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Return the function that applies the one, then the other; one of them may be None."""
+    if first is None or second is None:
+        return first or second or (lambda value: value)
+    return lambda value: second(first(value))
+
+
+class FlatBuffers(Value[V]):
+    """FlatBuffers tables, read in place: without file identifier or size prefix.
+
+    Args:
+        build: Called with a value and a `zlmdb.flatbuffers.Builder`, writes the table and returns its offset.
+        cast: Makes a value of the stored bytes, such as ``Airport.GetRootAs``; in a transaction with
+            ``buffers=True`` it gets a memoryview of LMDB's page.
+
+    Raises:
+        UsageError: One of them is not a function.
+    """
+
+    name = "FlatBuffers"
+    layout = "a FlatBuffers table"
+    takes_views = True
+
+    def __init__(
+        self,
+        build: Callable[[V, Builder], int] | None = None,
+        cast: Callable[[bytes | memoryview], V] | None = None,
+    ) -> None:
+        check_functions(build=build, cast=cast)
+        self._build = build
+        self.load = cast or self._no_cast
+
+    def dump(self, value: V) -> bytes:
+        """Return the finished table."""
+        from zlmdb.flatbuffers import Builder
+
+        if self._build is None:
+            raise EncodeError("FlatBuffers values are written by a build function, and none was given")
+        builder = Builder(INITIAL_SIZE)
+        builder.Finish(self._build(value, builder))
+        return bytes(builder.Output())
+
+    def _no_cast(self, _data: object) -> V:
+        raise ValueError("FlatBuffers values are read by a cast function, and none was given")
+
+
+def check_functions(**functions: object) -> None:
+    """Raise `UsageError` for an argument that is neither None nor a function."""
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise UsageError(f"{name} must be a function, not {shown(function)}")
