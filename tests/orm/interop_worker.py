@@ -2,8 +2,8 @@
 
     python interop_worker.py {write,read} PATH FORMAT GENERATION
 
-Prints what it stored, or found, as JSON: for each map class the representation of the value of each record, and
-all raw records in hexadecimal. Generations are different keys.
+Prints what it stored, or found, as JSON: for each map class the representation of the value of each record,
+and all raw records in hexadecimal. Generations are different keys.
 """
 
 import json
@@ -99,7 +99,10 @@ def main():
         users.attach_index("name", by_name, lambda user: user["name"], nullable=True)
         packed = zlmdb.MapStringJson(COMPRESSED_SLOT, compress=1, marshal=same, unmarshal=same)
         with db.begin(write=action == "write") as txn:
-            for name, pmap, key, value in [*maps(golden), ("packed", packed, "key {}".format, VALUES["Json"])]:
+            for name, pmap, key, value in [
+                *maps(golden),
+                ("packed", packed, "key {}".format, VALUES["Json"]),
+            ]:
                 if action == "write":
                     for n in numbers:
                         pmap[txn, key(n)] = value(n)

@@ -170,7 +170,13 @@ def test_a_read_only_database_does_not_write(path):
 
 def test_settings_are_told():
     with zlmdb.Database(maxsize=1 << 21, sync=False, writemap=True, context=17, lock=False) as db:
-        assert (db.maxsize, db.is_sync, db.is_readonly, db.is_writemap, db.context) == (1 << 21, False, False, True, 17)
+        assert (db.maxsize, db.is_sync, db.is_readonly, db.is_writemap, db.context) == (
+            1 << 21,
+            False,
+            False,
+            True,
+            17,
+        )
         assert db.config() == {
             "is_temp": True, "dbpath": db.dbpath, "maxsize": 1 << 21, "readonly": False, "lock": False,
             "sync": False, "create": True, "open_now": True, "writemap": True, "context": "17",
@@ -232,6 +238,7 @@ def test_a_log_gets_messages(path, caplog):
     caplog.set_level(logging.DEBUG)
     with zlmdb.Database(path, log=logging.getLogger("test")) as db:
         assert db.log is logging.getLogger("test")
+        assert zlmdb.Database().log is logging.getLogger("zlmdb")
     assert [record.message.partition(" ")[0] for record in caplog.records] == ["opened", "closed"]
 
 

@@ -115,7 +115,8 @@ def test_constructors_take_the_recorded_arguments(name):
     signature = inspect.signature(getattr(zlmdb, name).__init__)
     bare = signature.replace(
         parameters=[
-            parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()
+            parameter.replace(annotation=inspect.Parameter.empty)
+            for parameter in signature.parameters.values()
         ],
         return_annotation=inspect.Signature.empty,
     )

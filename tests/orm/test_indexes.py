@@ -23,7 +23,9 @@ class Users:
         self.indexes = {}
         for slot, (field, options) in enumerate(fields.items(), 2):
             self.indexes[field] = zlmdb.MapStringOid(slot)
-            self.users.attach_index(field, self.indexes[field], lambda user, field=field: user[field], **options)
+            self.users.attach_index(
+                field, self.indexes[field], lambda user, field=field: user[field], **options
+            )
 
     def contents(self, txn):
         """Return all records of the indexes."""
@@ -103,9 +105,11 @@ def test_null_in_another_index_is_refused_and_nothing_is_written(db):
         for write in (
             lambda: users.__setitem__((txn, 1), {"name": "c", "email": None}),
             lambda: users.__setitem__((txn, 2), {"name": "c", "email": None}),
-            lambda: users.put_many(txn, [(1, {"name": "c", "email": "d"}), (2, {"name": "e", "email": None})]),
+            lambda: users.put_many(
+                txn, [(1, {"name": "c", "email": "d"}), (2, {"name": "e", "email": None})]
+            ),
         ):
-            with pytest.raises(zlmdb.NullValueConstraint, match="'email' of MapOidCbor .* record int"):
+            with pytest.raises(zlmdb.NullValueConstraint, match=r"'email' of MapOidCbor .* record int"):
                 write()
             assert list(users.select(txn)) == [(1, {"name": "a", "email": "b"})]
             assert schema.contents(txn) == before
@@ -189,7 +193,7 @@ def test_an_index_map_without_a_slot_is_named(db):
     users = zlmdb.MapOidPickle(1)
     users.attach_index("name", zlmdb.MapStringOid(), unchanged)
     with db.begin(write=True) as txn:
-        with pytest.raises(UsageError, match="MapStringOid .slot None. cannot be used"):
+        with pytest.raises(UsageError, match=r"MapStringOid \(slot None\) cannot be used"):
             users[txn, 1] = "a"
         assert users.count(txn) == 0
 
@@ -236,13 +240,15 @@ def test_what_cannot_be_an_index_is_refused():
 
 
 def test_rebuilding_writes_index_records_anew(db):
-    """The existing zlmdb stored value.oid instead of the key, and failed on compressed values and on nulls."""
+    """The existing zlmdb stored value.oid instead of the key, and failed on compression and nulls."""
     users = zlmdb.MapUuidPickle(1, compress=1)
     by_name, by_email = zlmdb.MapStringUuid(2), zlmdb.MapStringUuid(3)
     keys = [UUID(int=n) for n in range(2500)]
     stats = zlmdb.TransactionStats()
     with db.begin(write=True, stats=stats) as txn:
-        users.put_many(txn, ((key, {"name": f"n{key}", "email": None if key.int % 5 else f"e{key}"}) for key in keys))
+        users.put_many(
+            txn, ((key, {"name": f"n{key}", "email": None if key.int % 5 else f"e{key}"}) for key in keys)
+        )
         by_name[txn, "left over"] = UUID(int=9999)
         users.attach_index("name", by_name, lambda user: user["name"])
         users.attach_index("email", by_email, lambda user: user["email"], nullable=True)
@@ -276,7 +282,9 @@ def test_checking_finds_what_is_missing_stale_and_extra(db):
         by_email[txn, "e8"] = 9
         by_email[txn, "old"] = 10
         email, name = users.check_indexes(txn)
-        assert email == IndexReport("email", 1500, 1500, missing=[7, 8], stale=["e8", "old"], extra=["nobody"])
+        assert email == IndexReport(
+            "email", 1500, 1500, missing=[7, 8], stale=["e8", "old"], extra=["nobody"]
+        )
         assert not email.ok
         assert name == IndexReport("name", 1500, 1500, [], [], [])
         assert users.rebuild_index(txn, "email") == (1500, 1499)
@@ -293,7 +301,7 @@ def test_truncating_empties_indexes_too(db):
         assert users.truncate(txn) == 7000
         assert stats.dels == 7000
         assert users.count(txn) == 0
-        assert schema.contents(txn) == dict.fromkeys("abcdef", {})
+        assert schema.contents(txn) == {field: {} for field in "abcdef"}
     with db.begin(write=True) as txn:
         users[txn, 1] = dict.fromkeys("abcdef", "x")
         assert users.truncate(txn, rebuild_indexes=False) == 1

@@ -22,7 +22,9 @@ from zlmdb.lmdb.verify import verify
 HERE = Path(__file__).parent
 OTHER = os.environ.get("ZLMDB_OTHER_PYTHON")
 
-pytestmark = pytest.mark.skipif(not OTHER, reason="ZLMDB_OTHER_PYTHON names no interpreter with another zlmdb")
+pytestmark = pytest.mark.skipif(
+    not OTHER, reason="ZLMDB_OTHER_PYTHON names no interpreter with another zlmdb"
+)
 
 
 def work(python, action, path, lib_version, generation):
@@ -31,7 +33,15 @@ def work(python, action, path, lib_version, generation):
     environment.pop("PYTHONPATH", None)
     if python == sys.executable:
         environment["PYTHONPATH"] = str(Path(zlmdb.__file__).parents[1])
-    command = [python, HERE / "interop_worker.py", action, path, lib_version, str(generation), HERE / "golden.json"]
+    command = [
+        python,
+        HERE / "interop_worker.py",
+        action,
+        path,
+        lib_version,
+        str(generation),
+        HERE / "golden.json",
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -37,7 +37,12 @@ def test_a_slot_notes_settings_in_the_map(cls):
 def test_slots_and_names_are_unique_in_a_schema():
     schema = zlmdb.Schema()
     schema.slot(100)(zlmdb.MapOidOid(1))
-    for slot, pmap in ((100, zlmdb.MapOidPickle(2)), (101, zlmdb.MapOidOid(3)), (102, zlmdb.MapOidPickle), (103, 5)):
+    for slot, pmap in (
+        (100, zlmdb.MapOidPickle(2)),
+        (101, zlmdb.MapOidOid(3)),
+        (102, zlmdb.MapOidPickle),
+        (103, 5),
+    ):
         with pytest.raises(AssertionError, match=r"taken|already|decorates"):
             schema.slot(slot)(pmap)
     for arguments in (("100",), (100, 5)):
@@ -89,8 +94,8 @@ def test_a_schema_file_describes_maps(db, parse):
     "slots: [{index: 100, name: a, key: oid, value: json}]",
     "slots: [{index: 100, name: a, key: string, value: pickle}]",
     "slots: [{index: 100, name: a, key: [1], value: {a: 1}}]",
-    "slots: [{index: 100, name: a, key: string, value: json}, {index: 100, name: b, key: string, value: json}]",
-    "slots: [{index: 100, name: a, key: string, value: json}, {index: 101, name: a, key: string, value: json}]",
+    "slots: [{index: 100, name: a, key: string, value: json}, {index: 100, name: b, key: uuid, value: cbor}]",
+    "slots: [{index: 100, name: a, key: string, value: json}, {index: 101, name: a, key: uuid, value: cbor}]",
 ])  # fmt: skip
 def test_a_bad_schema_file_is_refused_with_its_name(parse, text):
     with pytest.raises(UsageError, match=r"schema\.yaml"):

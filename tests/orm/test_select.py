@@ -27,7 +27,7 @@ bounds = st.none() | words
 
 @settings(max_examples=200)
 @given(st.sets(words), bounds, bounds, bounds, st.booleans(), st.none() | st.integers(1, 5))
-def test_any_range_is_that_of_a_sorted_list(shared, present, start, stop, prefix, reverse, limit):
+def test_any_range_is_that_of_a_sorted_list(shared, undone, present, start, stop, prefix, reverse, limit):
     pmap = zlmdb.MapStringString(500)
     neighbours = [zlmdb.MapStringString(499), zlmdb.MapStringString(501)]
     expected = sorted(
@@ -35,7 +35,7 @@ def test_any_range_is_that_of_a_sorted_list(shared, present, start, stop, prefix
         if (not start or key >= start) and (not stop or key < stop) and key.startswith(prefix or "")
     )  # fmt: skip
     expected = (expected[::-1] if reverse else expected)[:limit]
-    with pytest.raises(ZeroDivisionError), shared.begin(write=True) as txn:
+    with undone(shared) as txn:
         for other in neighbours:
             other[txn, ""] = other[txn, "\xff"] = "x"
         for key in present:
@@ -49,7 +49,6 @@ def test_any_range_is_that_of_a_sorted_list(shared, present, start, stop, prefix
         assert pmap.count(txn, prefix) == sum(key.startswith(prefix or "") for key in present)
         if start is not None and stop is not None:
             assert pmap.count_range(txn, start, stop) == sum(start <= key < stop for key in present)
-        1 / 0  # noqa: B018 (aborts)
 
 
 def test_a_selection_can_be_iterated_over_again_and_sees_what_is_written(db):
@@ -97,7 +96,8 @@ def test_prefixes_of_composite_keys(db):
         ]:
             assert list(pmap.select(txn, prefix=prefix, return_values=False)) == expected
             assert pmap.count(txn, prefix) == len(expected)
-            assert list(pmap.select(txn, prefix=prefix, reverse=True, limit=1, return_values=False)) == expected[-1:]
+            last = pmap.select(txn, prefix=prefix, reverse=True, limit=1, return_values=False)
+            assert list(last) == expected[-1:]
         assert list(pmap.select(txn, prefix=(1,), from_key=(1, b"\xff" * 16, "xy"), return_values=False)) == [
             (1, b"\xff" * 16, "xy"),
             (1, b"\xff" * 16, "y"),

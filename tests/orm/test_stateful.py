@@ -1,4 +1,4 @@
-"""Any sequence of writes, aborts and nested transactions leaves records and indexes as a plain dict would have them."""
+"""Any writes, aborts and nested transactions leave records and indexes as a plain dict would have them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import zlmdb
-from zlmdb.orm import bulk
 
 keys = st.integers(0, 8)
 values = st.fixed_dictionaries({
@@ -33,7 +32,9 @@ class MapWithIndexes(RuleBasedStateMachine):
         self.by_email, self.by_name, self.by_pair = (
             zlmdb.MapStringOid(1), zlmdb.MapStringOidOid(3), zlmdb.MapOidStringOid(4),
         )  # fmt: skip
-        self.users.attach_index("email", self.by_email, lambda user: user["email"], nullable=True, unique=True)
+        self.users.attach_index(
+            "email", self.by_email, lambda user: user["email"], nullable=True, unique=True
+        )
         self.users.attach_index("name", self.by_name, lambda user: (user["name"], user["oid"]))
         self.users.attach_index("pair", self.by_pair, lambda user: (*user["pair"],), nullable=True)
         self.neighbour = zlmdb.MapOidOid(5)
@@ -113,7 +114,10 @@ class MapWithIndexes(RuleBasedStateMachine):
         self.models[-1].pop(key, None)
 
     @precondition(lambda self: self.txn)
-    @rule(value=st.sampled_from([{"name": 5}, {"name": "x" * 3000}, {"email": b"?"}, {"pair": (-1, "p")}]), key=keys)
+    @rule(
+        value=st.sampled_from([{"name": 5}, {"name": "x" * 3000}, {"email": b"?"}, {"pair": (-1, "p")}]),
+        key=keys,
+    )
     def refused(self, key, value):
         good = {"oid": key, "email": None, "name": "x", "pair": (1, "p")}
         with pytest.raises(zlmdb.orm.Error):
@@ -165,7 +169,8 @@ class MapWithIndexes09(MapWithIndexes):
     lib_version = "0.9"
 
 
+steps = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestMapWithIndexes = MapWithIndexes.TestCase
+TestMapWithIndexes.settings = steps
 TestMapWithIndexes09 = MapWithIndexes09.TestCase
-for case in (TestMapWithIndexes, TestMapWithIndexes09):
-    case.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMapWithIndexes09.settings = steps

@@ -28,7 +28,12 @@ def test_the_decorator_notes_settings_and_registers_the_class():
     class Users(zlmdb.MapOidCbor): ...
 
     assert zlmdb.TABLES_BY_UUID[oid] is Users
-    assert (Users._zlmdb_oid, Users._zlmdb_compress, Users._zlmdb_build, Users._zlmdb_cast) == (oid, 1, None, None)
+    assert (Users._zlmdb_oid, Users._zlmdb_compress, Users._zlmdb_build, Users._zlmdb_cast) == (
+        oid,
+        1,
+        None,
+        None,
+    )
     assert Users._zlmdb_marshal is unchanged
     assert Users._zlmdb_parse is list
 
@@ -41,7 +46,9 @@ def test_an_id_may_be_registered_again_with_the_same_settings_only():
     second = new_table(oid=oid, marshal=unchanged, parse=list, name="One")
     assert second._zlmdb_oid == oid
     for settings in ({}, {"marshal": unchanged}, {"marshal": unchanged, "parse": list, "compress": 1}):
-        with pytest.raises(AssertionError, match=f"table {oid} of Other is taken by class One, which has another"):
+        with pytest.raises(
+            AssertionError, match=f"table {oid} of Other is taken by class One, which has another"
+        ):
             new_table(oid=oid, name="Other", **settings)
         with pytest.raises(AssertionError):
             zlmdb.table(oid, **settings)(first)
@@ -88,7 +95,8 @@ def test_the_documented_example_of_metadata(db):
     info = SlotInfo(uuid.UUID(int=5), 2, "__main__.Tab2")
     assert info.to_bytes() == (
         bytes.fromhex("a4636f69647824") + str(uuid.UUID(int=5)).encode()
-        + bytes.fromhex("646e616d656d5f5f6d61696e5f5f2e54616232" + "6763726561746f7267756e6b6e6f776e" + "64736c6f7402")
+        + bytes.fromhex("646e616d656d5f5f6d61696e5f5f2e54616232")
+        + bytes.fromhex("6763726561746f7267756e6b6e6f776e 64736c6f7402")
     )  # fmt: skip
 
 
@@ -109,7 +117,10 @@ def test_slots_in_the_middle_are_not_used_again(db):
 
 
 def test_a_dropped_map_takes_its_indexes_along(db):
-    users, index = db.attach_table(new_table(name="Users")), db.attach_table(new_table(zlmdb.MapStringOid, "Index"))
+    users, index = (
+        db.attach_table(new_table(name="Users")),
+        db.attach_table(new_table(zlmdb.MapStringOid, "Index")),
+    )
     users.attach_index("index", index, unchanged)
     keep = db.attach_table(new_table(name="Keep"))
     with db.begin(write=True) as txn:
@@ -157,7 +168,7 @@ def test_what_is_no_table_is_refused_and_no_slot_is_used(db):
     for klass in (5, "x", int, zlmdb.PersistentMap, zlmdb.MapOidPickle, Undecorated, zlmdb.MapOidPickle(1)):
         with pytest.raises(TypeError, match=r"cannot attach .* as a table"):
             db.attach_table(klass)
-    with pytest.raises(TableError, match="do not fit MapOidPickle|do not fit Table"):
+    with pytest.raises(TableError, match="do not fit Table"):
         db.attach_table(new_table(build=unchanged, cast=unchanged))
     with pytest.raises(UsageError, match="needs the functions"):
         db.attach_table(new_table(zlmdb.MapOidCbor))
@@ -168,7 +179,9 @@ def test_a_class_of_another_name_is_refused_until_the_table_is_renamed(db):
     oid = uuid.uuid4()
     old, new = new_table(name="Old", oid=oid), new_table(name="New", oid=oid, doc="New.")
     db.attach_table(old)
-    with pytest.raises(SlotError, match=r"in slot 1 was made with the class app.models.Old, not with app.models.New"):
+    with pytest.raises(
+        SlotError, match=r"in slot 1 was made with the class app.models.Old, not with app.models.New"
+    ):
         db.attach_table(new)
     assert db.attach_table(new, rename=True)._slot == 1
     assert db.attach_table(new)._slot == 1
@@ -183,7 +196,10 @@ def test_the_module_of_a_class_may_change(db):
     """Existing databases have the bare name of the class if Twisted was not installed."""
     table = new_table(name="Moved")
     with db.begin(write=True) as txn:
-        txn.put(b"\0\0\0\7", cbor2.dumps({"oid": str(table._zlmdb_oid), "name": "Moved", "creator": "x", "slot": 7}))
+        txn.put(
+            b"\0\0\0\7",
+            cbor2.dumps({"oid": str(table._zlmdb_oid), "name": "Moved", "creator": "x", "slot": 7}),
+        )
     assert db.attach_table(table)._slot == 7
     table.__module__ = "elsewhere"
     assert db.attach_table(table)._slot == 7
@@ -231,6 +247,8 @@ def test_slots_of_classes_that_are_not_decorated(db):
     oid = uuid.uuid4()
     with pytest.raises(RuntimeError, match="No slot found"):
         db._attach_slot(oid, zlmdb.MapOidPickle, create=False)
-    pmap = db._attach_slot(oid, zlmdb.MapOidCbor, marshal=unchanged, parse=unchanged, name="any", description="more")
+    pmap = db._attach_slot(
+        oid, zlmdb.MapOidCbor, marshal=unchanged, parse=unchanged, name="any", description="more"
+    )
     assert pmap._slot == 1
     assert db._attach_slot(oid, zlmdb.MapOidPickle, create=False)._slot == 1

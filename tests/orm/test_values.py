@@ -16,11 +16,12 @@ from zlmdb.orm.keys import Bytes16, Key, Oid, Uuid
 from zlmdb.orm.keys import String as StringPart
 from zlmdb.orm.values import Bytes20Timestamp, Cbor, FlatBuffers, Json, KeyValue, Pickle, SetOf, String
 
+text = st.text(st.characters(codec="utf-8"))
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @given(plain)
@@ -109,7 +110,10 @@ def test_pairs_of_bytes_and_time():
 
 
 def test_a_value_may_be_what_a_key_is():
-    for codec, value in ((KeyValue((Uuid, StringPart)), (Uuid.new(), "a")), (KeyValue(Key(Bytes16)), bytes(16))):
+    for codec, value in (
+        (KeyValue((Uuid, StringPart)), (Uuid.new(), "a")),
+        (KeyValue(Key(Bytes16)), bytes(16)),
+    ):
         assert codec.load(codec.dump(value)) == value
 
 

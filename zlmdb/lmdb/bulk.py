@@ -30,6 +30,8 @@ FIRST_BATCH, MOST = 64, 8192
 
 _BAD_ITEM: int = lib.ZL_BAD_ITEM
 
+_get_many = lib.zl_get_many
+
 
 def put_flags(dupdata: bool, overwrite: bool, append: bool, dupsort: int) -> int:
     """LMDB's flags for a write to a database with or without the flag DUPSORT."""
@@ -149,13 +151,10 @@ def _lookup_part(txn: Transaction[Any], dbi: int, part: list[bytes], values: boo
     keys = marshal.dumps(part, MARSHAL_VERSION)
     at, left = ffi.new("size_t *", 5), ffi.new("uint32_t *", len(part))
     found: list[bytes | None] = []
-    hits = 0
+    hits, hit = 0, ffi.new("uint32_t *")
     chunk = scan.take_chunk()
-    result = chunk.result
     while left[0]:
-        rc = lib.zl_get_many(
-            txn._c, dbi, keys, len(keys), at, left, values, chunk.data, scan.CHUNK_BYTES, chunk.lengths, result
-        )
+        rc = _get_many(txn._c, dbi, keys, len(keys), at, left, values, chunk.c, hit)
         if rc == LARGE:
             found.append(txn._get_pinned(dbi, part[len(found)], None))
             hits += found[-1] is not None
@@ -163,8 +162,8 @@ def _lookup_part(txn: Transaction[Any], dbi: int, part: list[bytes], values: boo
             continue
         if rc:
             raise error("mdb_get", rc)
-        found += chunk.decode(result[0], result[2])
-        hits += result[1]
+        found += chunk.decode()
+        hits += hit[0]
     scan.give_chunk(chunk)
     return found, hits == len(part)
 

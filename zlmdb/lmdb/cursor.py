@@ -32,6 +32,8 @@ KEYS, VALUES, ITEMS = scan.KEYS, scan.VALUES, scan.ITEMS
 _move = lib.zl_cursor_move
 _read = lib.zl_cursor_read
 _seek = lib.zl_cursor_seek
+_start = lib.zl_cursor_start
+_chain = chain.from_iterable
 
 
 class Cursor(Generic[V]):
@@ -49,10 +51,11 @@ class Cursor(Generic[V]):
         Error: the transaction is finished.
     """
 
-    __slots__ = ("__weakref__", "_batch", "_buf", "_c", "_pydb", "_pytxn")
+    __slots__ = ("__weakref__", "_ahead", "_buf", "_c", "_most", "_pydb", "_pytxn")
 
     def __init__(self, db: _Database, txn: Transaction[V]) -> None:
-        self._batch: scan.Batch | None = None
+        self._ahead: scan.Ahead | None = None
+        self._most = scan.FIRST_BATCH
         self._pydb = db
         self._pytxn = txn
         self._buf = txn._buf
@@ -76,7 +79,7 @@ class Cursor(Generic[V]):
             c = self._c
         except AttributeError:  # it was never opened
             return
-        if self._batch is not None:
+        if self._ahead is not None:
             self._drop_batch()
         lib.zl_cursor_free(c)
 
@@ -86,17 +89,24 @@ class Cursor(Generic[V]):
         lib.zl_cursor_close(self._c)
 
     def _drop_batch(self) -> None:
-        batch, self._batch = self._batch, None
-        if batch is not None:
-            batch.cut()
-            self._pytxn._remove_batch(batch)
+        """Move away from where a scan has read ahead."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cut()
+            self._forget(ahead)
 
     def _settle(self) -> None:
         """Stand where a scan over this cursor has brought its reader."""
-        batch, self._batch = self._batch, None
-        if batch is not None:
-            batch.settle()
-            self._pytxn._remove_batch(batch)
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.settle()
+            self._forget(ahead)
+
+    def _forget(self, ahead: scan.Ahead) -> None:
+        self._most = ahead.taken() or 1
+        batches = self._pytxn._batches
+        if batches is not None:
+            batches.discard(ahead)
 
     # -- reading --
 
@@ -110,7 +120,7 @@ class Cursor(Generic[V]):
 
     def item(self) -> tuple[V, V]:
         """The (key, value) at the cursor; (b"", b"") if it is not positioned."""
-        if self._batch is not None:
+        if self._ahead is not None:
             self._settle()
         if self._pytxn._views is None:
             n = _read(self._c, ITEMS)
@@ -125,7 +135,7 @@ class Cursor(Generic[V]):
         return key, value
 
     def _value_of(self, what: int) -> Any:
-        if self._batch is not None:
+        if self._ahead is not None:
             self._settle()
         if self._pytxn._views is None:
             n = _read(self._c, what)
@@ -170,7 +180,7 @@ class Cursor(Generic[V]):
     # -- moving --
 
     def _go(self, op: int) -> bool:
-        if self._batch is not None:
+        if self._ahead is not None:
             self._settle()
         rc = _move(self._c, op)
         if rc == 0:
@@ -179,14 +189,22 @@ class Cursor(Generic[V]):
             return False
         raise error("mdb_cursor_get", rc)
 
-    def _find(self, op: int, key: bytes, value: bytes = b"") -> bool:
-        if key.__class__ is not bytes:
+    def _find(self, op: int, key: bytes) -> bool:
+        if type(key) is not bytes:
             key = as_bytes(key, "key")
-        if value.__class__ is not bytes:
-            value = as_bytes(value, "value")
-        if self._batch is not None:
+        if self._ahead is not None:
             self._drop_batch()
-        rc = _seek(self._c, op, key, len(key), value, len(value))
+        rc = _seek(self._c, op, key, len(key))
+        if rc == 0:
+            return True
+        if rc == NOTFOUND:
+            return False
+        raise error("mdb_cursor_get", rc)
+
+    def _find_pair(self, op: int, key: bytes, value: bytes) -> bool:
+        key, value = as_bytes(key, "key"), as_bytes(value, "value")
+        self._drop_batch()
+        rc = lib.zl_cursor_seek_pair(self._c, op, key, len(key), value, len(value))
         if rc == 0:
             return True
         if rc == NOTFOUND:
@@ -247,7 +265,7 @@ class Cursor(Generic[V]):
 
     def set_key_dup(self, key: bytes, value: bytes) -> bool:
         """Move to a (key, value) pair of a dupsort database (MDB_GET_BOTH)."""
-        return self._find(GET_BOTH, key, value)
+        return self._find_pair(GET_BOTH, key, value)
 
     def set_range(self, key: bytes) -> bool:
         """Move to the first key that is not below `key` (MDB_SET_RANGE); an empty key means the first of all."""
@@ -255,7 +273,7 @@ class Cursor(Generic[V]):
 
     def set_range_dup(self, key: bytes, value: bytes) -> bool:
         """Move to the first value of `key` that is not below `value` (MDB_GET_BOTH_RANGE)."""
-        return self._find(GET_BOTH_RANGE, key, value)
+        return self._find_pair(GET_BOTH_RANGE, key, value)
 
     def get(self, key: bytes, default: Any = None) -> Any:
         """Move to a key and give its value, or `default` if there is none."""
@@ -274,14 +292,15 @@ class Cursor(Generic[V]):
     # -- iterating --
 
     def _iterate(self, op: int, keys: bool, values: bool, start: int | None) -> Iterator[Any]:
-        if self._batch is not None:
+        if self._ahead is not None:
             self._settle()
-        if start is not None and not lib.zl_cursor_valid(self._c):
-            self._go(start)
-        what = (ITEMS if values else KEYS) if keys else VALUES
-        if not (keys or values):
-            what = KEYS
-        return chain.from_iterable(scan.Scan(self, op, what))
+        if start is not None:
+            rc = _start(self._c, start)
+            if rc and rc != NOTFOUND:
+                raise error("mdb_cursor_get", rc)
+        what = (ITEMS if values else KEYS) if keys or not values else VALUES
+        kind = scan.Scan if self._pytxn._views is None else scan.ViewScan
+        return _chain(kind(self, op, what, self._most))
 
     def iternext(self, keys: bool = True, values: bool = True) -> Iterator[Any]:
         """Iterate from the current record to the end; from the first one if the cursor is not positioned.
@@ -330,7 +349,7 @@ class Cursor(Generic[V]):
             IncompatibleError: the database is not dupsort.
             InvalidParameterError: the cursor is not positioned.
         """
-        if self._batch is not None:
+        if self._ahead is not None:
             self._settle()
         out = ffi.new("size_t *")
         rc = lib.zl_cursor_count(self._c, out)

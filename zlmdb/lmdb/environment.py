@@ -88,7 +88,7 @@ class Environment(Status):
         self._path = raw
         self._grow = limits.grow
         self._slots: list[tuple[Any, Any]] = []
-        self._batches: set[scan.Batch] = set()
+        self._batches: dict[int, set[scan.Ahead]] = {}
         self._viewing: weakref.WeakSet[Transaction[Any]] = weakref.WeakSet()
         self._keep_mapped = False
 
@@ -141,15 +141,20 @@ class Environment(Status):
 
         Waits while another thread has a write transaction. In a forked child nothing of LMDB is touched.
         """
-        scan.cut(self._batches, set(self._batches))
+        self._cut_batches()
         if lib.zl_env_shut(self._c):
             return
-        scan.cut(self._batches, set(self._batches))
+        self._cut_batches()
         self._release_views()
         lib.zl_env_close(self._c, self._keep_mapped)
         self._databases.clear()
         self._free_slots()
         self._registration.release()
+
+    def _cut_batches(self) -> None:
+        """No iterator delivers a record from now on."""
+        for batches in list(self._batches.values()):
+            scan.cut(batches)
 
     def _release_views(self) -> None:
         for txn in list(self._viewing):
@@ -218,7 +223,7 @@ class Environment(Status):
         rc = lib.zl_env_resize_begin(self._c)
         if rc:
             raise error("mdb_env_set_mapsize", rc)
-        scan.cut(self._batches, set(self._batches))
+        self._cut_batches()
         self._release_views()
         rc = lib.zl_env_resize_end(self._c, size, self._keep_mapped)
         self._keep_mapped = False

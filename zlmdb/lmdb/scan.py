@@ -2,10 +2,11 @@
 
 A scan asks C for a batch of records ahead of the reader and hands out plain list iterators over it, so that
 delivering a record costs no call of ours. LMDB's cursor meanwhile stands on the last record of the batch. Whatever
-needs the true position (another cursor method, a write in the transaction) first calls `Batch.settle()`, which
+needs the true position (another cursor method, a write in the transaction) first calls `Ahead.settle()`, which
 empties the list under the reader, and puts LMDB's cursor back on the record that the reader saw last; the scan then
-continues from there with a new, small batch. Batches double while they are consumed whole, so that a loop that
-writes as it reads wastes little.
+continues from there with a new, small batch. Batches double while they are consumed whole, and a cursor's next scan
+begins with as many records as its last one has delivered, so that a loop that writes as it reads, or stops early,
+wastes little.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from __future__ import annotations
 import marshal
 import sys
 from collections.abc import Iterator
-from itertools import chain
-from operator import length_hint
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb._native import ffi, lib
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 KEYS: int = lib.ZL_KEYS
 VALUES: int = lib.ZL_VALUES
 ITEMS: int = lib.ZL_ITEMS
+ADVANCE: int = lib.ZL_ADVANCE
 
 NEXT, PREV = 8, 12  # MDB_cursor_op
 
 CHUNK_BYTES = 128 * 1024
 """Larger chunks fall out of the processor's cache and are slower."""
-FIRST_BATCH, AFTER_SETTLING, MOST = 16, 2, 16384
+FIRST_BATCH, AFTER_SETTLING, MOST = 16, 1, 8192
 VIEWS_MOST = 512
 
 _MARSHAL = sys.implementation.name == "cpython"
@@ -42,36 +43,42 @@ _MARSHAL = sys.implementation.name == "cpython"
 
 _fill = lib.zl_cursor_fill
 _rewind = lib.zl_cursor_rewind
-_NULL = ffi.NULL
+_loads = marshal.loads
 
 
 class Chunk:
-    """Memory that C fills with a batch of records."""
+    """Memory that C fills with byte strings."""
 
-    __slots__ = ("data", "lengths", "result", "view")
+    __slots__ = ("_data", "_lengths", "_view", "c")
 
     def __init__(self) -> None:
-        self.data = ffi.new("char[]", CHUNK_BYTES)
-        self.lengths = ffi.NULL if _MARSHAL else ffi.new("uint32_t[]", 2 * MOST)
-        self.result = ffi.new("uint32_t[3]")
-        buffer = ffi.buffer(self.data)
-        self.view: Any = memoryview(buffer) if _MARSHAL else buffer
+        self._data = ffi.new("char[]", CHUNK_BYTES + lib.ZL_SLACK)
+        self._lengths = ffi.NULL if _MARSHAL else ffi.new("uint32_t[]", 2 * MOST)
+        self.c = ffi.new("zl_chunk *", {"data": self._data, "cap": CHUNK_BYTES, "lengths": self._lengths})
+        buffer = ffi.buffer(self._data)
+        self._view: Any = memoryview(buffer) if _MARSHAL else buffer
 
-    def decode(self, count: int, size: int) -> list[bytes | None]:
-        """The byte strings that C wrote; None where it wrote none."""
-        if _MARSHAL:
-            decoded: list[bytes | None] = marshal.loads(self.view[:size])
+    if _MARSHAL:
+
+        def decode(self) -> list[Any]:
+            """The byte strings that C wrote; None where it wrote none."""
+            decoded: list[Any] = _loads(self._view)
             return decoded
-        out: list[bytes | None] = []
-        at, view, lengths = 0, self.view, self.lengths
-        for index in range(count):
-            length = lengths[index]
-            if length == 0xFFFFFFFF:
-                out.append(None)
-            else:
-                out.append(view[at : at + length])
-                at += length
-        return out
+
+    else:
+
+        def decode(self) -> list[Any]:
+            """The byte strings that C wrote; None where it wrote none."""
+            out: list[Any] = []
+            at, view, lengths = 0, self._view, self._lengths
+            for index in range(self.c.count):
+                length = lengths[index]
+                if length == 0xFFFFFFFF:
+                    out.append(None)
+                else:
+                    out.append(view[at : at + length])
+                    at += length
+            return out
 
 
 _chunks: list[Chunk] = []
@@ -85,39 +92,43 @@ def take_chunk() -> Chunk:
         return Chunk()
 
 
-def give_chunk(chunk: Chunk) -> None:
-    """Keep a chunk for the next call."""
-    if len(_chunks) < 8:
-        _chunks.append(chunk)
+give_chunk = _chunks.append
 
 
-class Batch:
-    """Records read ahead of a scan's reader, from the cursor `c` by moves of `op`."""
+class Ahead:
+    """What a scan has read ahead of its reader, from the cursor `c` by moves of `op`."""
 
-    __slots__ = ("_c", "_items", "_iterator", "_op", "_total", "_width", "first", "settled", "unseen")
+    __slots__ = ("_c", "_op", "_what", "delivered", "items", "iterator", "settled", "unseen")
 
-    def __init__(self, c: Any, op: int, items: list[Any], width: int, first: bool) -> None:
+    def __init__(self, c: Any, op: int, what: int, items: list[Any], iterator: Any) -> None:
         self._c = c
         self._op = op
-        self._items = items
-        self._iterator = iter(items)
-        self._width = width
-        self._total = len(items) // width
-        self.first = first
-        """The reader has seen no record of the scan before this batch."""
+        self._what = what
+        self.items = items
+        self.iterator = iterator
+        self.delivered = len(items)
+        """Items of all batches so far."""
+        self.unseen = not op & ADVANCE
+        """The reader has seen no record of the scan before this batch; once settled, none at all."""
         self.settled = False
-        self.unseen = False
-        """When it was settled, the reader had seen no record of the scan at all."""
 
-    def deliver(self) -> Iterator[Any]:
-        """What the reader iterates over."""
-        return zip(self._iterator, self._iterator, strict=False) if self._width == 2 else self._iterator
+    def refill(self, items: list[Any], iterator: Any) -> None:
+        """The next batch."""
+        self.items = items
+        self.iterator = iterator
+        self.delivered += len(items)
+        self.unseen = False
 
     def cut(self) -> int:
-        """Take back the records that the reader has not seen; how many."""
+        """Take back the items that the reader has not seen; how many."""
+        left: int = self.iterator.__length_hint__()
+        if left:
+            self.unseen = self.unseen and left == len(self.items)
+            self.delivered -= left
+            self.items.clear()
+        else:
+            self.unseen = False
         self.settled = True
-        left = length_hint(self._iterator) // self._width
-        self._items.clear()
         return left
 
     def settle(self) -> None:
@@ -125,25 +136,27 @@ class Batch:
         if self.settled:
             return
         left = self.cut()
-        self.unseen = self.first and left == self._total
         if left:
-            _rewind(self._c, self._op, left - self.unseen)
+            _rewind(self._c, self._op & ~ADVANCE, self._records(left) - self.unseen)
+
+    def taken(self) -> int:
+        """How many records the reader has taken, once they are cut."""
+        return self._records(self.delivered)
+
+    def _records(self, items: int) -> int:
+        return items // 2 if self._what == ITEMS else items
 
 
-def cut(everywhere: set[Batch], batches: set[Batch]) -> None:
+def cut(batches: set[Ahead]) -> None:
     """The transaction of these batches ends: their readers meet the end of the batch, then the error."""
-    for batch in list(batches):
-        batch.cut()
-    everywhere.difference_update(batches)
-    batches.clear()
+    while batches:
+        batches.pop().cut()
 
 
-def settle(everywhere: set[Batch], batches: set[Batch]) -> None:
+def settle(batches: set[Ahead]) -> None:
     """The transaction of these batches writes: LMDB adjusts the cursors, so they must stand where they seem to."""
-    for batch in list(batches):
-        batch.settle()
-    everywhere.difference_update(batches)
-    batches.clear()
+    while batches:
+        batches.pop().settle()
 
 
 class Scan:
@@ -153,83 +166,84 @@ class Scan:
         cursor: the positioned cursor.
         op: NEXT, PREV, or their kin for duplicates.
         what: KEYS, VALUES or ITEMS.
-        limit: at most this many records.
-        own: the cursor belongs to the scan, which closes it at the end.
+        most: how many records to read at first.
     """
 
-    __slots__ = ("_advance", "_batch", "_cursor", "_left", "_most", "_op", "_own", "_what")
+    __slots__ = ("_ahead", "_cursor", "_most", "_op", "_what")
 
-    def __init__(self, cursor: Cursor[Any], op: int, what: int, limit: int | None = None, own: bool = False) -> None:
+    def __init__(self, cursor: Cursor[Any], op: int, what: int, most: int) -> None:
         self._cursor = cursor
         self._op = op
         self._what = what
-        self._left = sys.maxsize if limit is None else limit
-        self._own = own
-        self._advance = False
-        self._most = FIRST_BATCH
-        self._batch: Batch | None = None
+        self._most = most
+        self._ahead: Ahead | None = None
 
     def __iter__(self) -> Scan:
         return self
 
     def __next__(self) -> Iterator[Any]:
+        ahead = self._ahead
         cursor = self._cursor
-        self._take_stock()
-        cursor._settle()
-        items = self._read(min(self._most, self._left)) if self._left else []
-        if not items:
-            if self._own:
-                cursor.close()
-            raise StopIteration
-        width = 2 if self._what == ITEMS else 1
-        self._batch = cursor._batch = Batch(cursor._c, self._op, items, width, not self._advance)
-        self._left -= len(items) // width
-        cursor._pytxn._add_batch(self._batch)
-        return self._batch.deliver()
-
-    def _take_stock(self) -> None:
-        """How the last batch ended decides where to go on, and how far."""
-        batch, self._batch = self._batch, None
-        if batch is None:
-            return
-        if batch.settled:
-            self._advance = self._advance or not batch.unseen
-            self._most = AFTER_SETTLING
+        if ahead is not None and not ahead.settled:  # the reader has taken the last batch whole
+            ahead.items.clear()  # so that the next one is written to the same memory
+            self._op |= ADVANCE
+            self._most *= 2
         else:
-            self._advance = True
-            self._most = min(2 * self._most, MOST)
+            if ahead is not None:
+                self._resume(ahead)
+                ahead = None
+            if cursor._ahead is not None:
+                cursor._settle()
+        items = self._read(cursor, min(self._most, MOST))
+        if not items:
+            cursor._drop_batch()
+            raise StopIteration
+        iterator = iter(items)
+        if ahead is not None:
+            ahead.refill(items, iterator)
+        else:
+            self._ahead = cursor._ahead = ahead = Ahead(cursor._c, self._op, self._what, items, iterator)
+            cursor._pytxn._register(ahead)
+        return zip(iterator, iterator) if self._what == ITEMS else iterator  # noqa: B905: strict= doubles the cost
 
-    def _read(self, most: int) -> list[Any]:
-        cursor = self._cursor
-        if cursor._pytxn._views is not None:
-            return self._read_views(min(most, VIEWS_MOST))
-        chunk = take_chunk()
-        result = chunk.result
-        rc = _fill(
-            cursor._c, self._op, self._advance, self._what, most, chunk.data, CHUNK_BYTES, chunk.lengths, _NULL, result
-        )
-        if rc == 0:
-            items: list[Any] = chunk.decode(result[0] * (2 if self._what == ITEMS else 1), result[2])
-        give_chunk(chunk)
-        if rc == 0:
+    def _resume(self, last: Ahead) -> None:
+        """Go on where the cursor was settled."""
+        self._most = AFTER_SETTLING
+        if not last.unseen:
+            self._op |= ADVANCE
+
+    def _read(self, cursor: Cursor[Any], most: int) -> list[Any]:
+        try:
+            chunk = _chunks.pop()
+        except IndexError:
+            chunk = Chunk()
+        n = _fill(cursor._c, chunk.c, self._what, self._op, most)
+        items = chunk.decode() if n > 0 else []
+        _chunks.append(chunk)
+        if n >= 0:
             return items
-        if rc == LARGE:
+        if n == LARGE:
             return cursor._read_pinned(self._what)
-        raise error("mdb_cursor_get", rc)
+        raise error("mdb_cursor_get", n)
 
-    def _read_views(self, most: int) -> list[Any]:
-        cursor = self._cursor
+
+class ViewScan(Scan):
+    """A scan in a transaction with `buffers=True`."""
+
+    __slots__ = ()
+
+    def _read(self, cursor: Cursor[Any], most: int) -> list[Any]:
         txn = cursor._pytxn
+        most = min(most, VIEWS_MOST)
         views = ffi.new("zl_view[]", most)
-        result = ffi.new("uint32_t[3]")
         rc = lib.zl_txn_pin(txn._c)
         if rc:
             raise error("mdb_cursor_get", rc)
         try:
-            rc = _fill(cursor._c, self._op, self._advance, self._what, most, _NULL, 0, _NULL, views, result)
-            if rc:
-                raise error("mdb_cursor_get", rc)
-            return cursor._from_views(views[0 : result[0]], self._what)
+            n = lib.zl_cursor_fill_views(cursor._c, views, self._what, self._op, most)
+            if n < 0:
+                raise error("mdb_cursor_get", n)
+            return cursor._from_views(views[0:n], self._what)
         finally:
             lib.zl_unpin(txn._c)
 
@@ -282,4 +296,6 @@ def range_iterator(
     if not found or high == b"":
         cursor.close()
         return iter(())
-    return chain.from_iterable(Scan(cursor, PREV if reverse else NEXT, what, limit, own=True))
+    kind = Scan if txn._views is None else ViewScan
+    records = chain.from_iterable(kind(cursor, PREV if reverse else NEXT, what, FIRST_BATCH if limit is None else limit))
+    return records if limit is None else islice(records, limit)

@@ -61,7 +61,7 @@ class Transaction(Generic[V]):
     """
 
     # What most transactions never set; an instance has its own where it needs one.
-    _batches: set[scan.Batch] | None = None
+    _batches: set[scan.Ahead] | None = None
     _dbi = 1
     _done = True
     _parent: Transaction[Any] | None = None
@@ -118,7 +118,7 @@ class Transaction(Generic[V]):
             return
         if exc_type is not None:
             self.abort()
-        elif self._batches or self._views or self._provisional:
+        elif self._batches is not None or self._views or self._provisional:
             self._commit(ignore_closed=True)
         else:  # the usual case, without detours
             self._done = True
@@ -145,8 +145,9 @@ class Transaction(Generic[V]):
     def _end(self) -> None:
         """What must happen before LMDB's transaction goes: no iterator runs on, no view is read."""
         self._done = True
-        if self._batches:
-            scan.cut(self._pyenv._batches, self._batches)
+        if self._batches is not None:
+            self._pyenv._batches.pop(id(self), None)
+            scan.cut(self._batches)
         if self._views is not None:
             self._release_views()
 
@@ -156,21 +157,16 @@ class Transaction(Generic[V]):
         if self._views is not None and self._views.release():
             env._keep_mapped = True
 
-    def _add_batch(self, batch: scan.Batch) -> None:
-        if self._batches is None:
-            self._batches = set()
-        self._batches.add(batch)
-        self._pyenv._batches.add(batch)
-
-    def _remove_batch(self, batch: scan.Batch) -> None:
-        if self._batches is not None:
-            self._batches.discard(batch)
-        self._pyenv._batches.discard(batch)
+    def _register(self, ahead: scan.Ahead) -> None:
+        batches = self._batches
+        if batches is None:
+            self._batches = self._pyenv._batches[id(self)] = batches = set()
+        batches.add(ahead)
 
     def _settle(self) -> None:
         """Before a write: put every iterating cursor where its reader is, since LMDB adjusts positions."""
         if self._batches:
-            scan.settle(self._pyenv._batches, self._batches)
+            scan.settle(self._batches)
 
     def commit(self) -> None:
         """Make the writes of the transaction durable and visible (`mdb_txn_commit()`).

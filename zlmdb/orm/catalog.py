@@ -5,6 +5,7 @@ For other combinations see `zlmdb.orm.kinds`.
 """
 
 # The docstrings of the classes are made at the end, from the codecs.
+# ruff: noqa: D101
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -221,4 +222,5 @@ def _describe(cls: type[PersistentMap[Any, Any]]) -> str:
 for _class in NAMED_MAPS.values():
     _class.__doc__ = _describe(_class)
 
-__all__ = list(NAMED_MAPS)
+# Not as an assignment: of one that is no literal, type checkers make an empty list.
+globals()["__all__"] = list(NAMED_MAPS)

@@ -84,7 +84,7 @@ class Database:
         self._open_now = open_now
         self._writemap = writemap
         self._context = context
-        self.log = log
+        self._log = log
         self._lib_version = lib_version
         self._grow = grow
         self._env: lmdb.Environment | None = None
@@ -152,9 +152,18 @@ class Database:
             raise UsageError(f'database "{self._dbpath}" is closed: open it with a with statement')
         return self._env
 
+    @property
+    def log(self) -> Any:
+        """What was given as ``log``; by default the logger "zlmdb" of the standard library."""
+        if self._log is None:
+            import logging
+
+            return logging.getLogger("zlmdb")
+        return self._log
+
     def _debug(self, text: str) -> None:
-        if self.log is not None:
-            self.log.debug(text)
+        if self._log is not None:
+            self._log.debug(text)
 
     @staticmethod
     def scratch(dbpath: str) -> None:

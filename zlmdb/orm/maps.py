@@ -164,8 +164,8 @@ class PersistentMap(Records[K, V], MutableMapping[tuple[Transaction, K], V | Non
     def put_many(self, txn: Transaction, items: Iterable[tuple[K, V | None]]) -> int:
         """Store many records, several times faster than one by one.
 
-        They are written in groups of some megabytes. If one is refused, it is not written, those in the groups
-        before it are.
+        They are written in groups of some megabytes. If one is refused, it is not written, but those in the
+        groups before it are.
 
         Args:
             txn: An open write transaction.

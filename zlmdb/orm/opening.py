@@ -61,7 +61,7 @@ def check_lib_version(lib_version: object) -> None:
 
 
 def choose_lib_version(dbpath: str, requested: str | None) -> str:
-    """Return the version of the engine for a database: that of its format, or what is requested for a new one.
+    """Return the version of the engine for a database: that of its format; for a new one, as requested.
 
     Raises:
         FormatError: The database has another format than the one requested.

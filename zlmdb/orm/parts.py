@@ -160,7 +160,7 @@ class UuidPart(Part[UUID]):
 
     name = "Uuid"
     type_name = "UUID"
-    layout = "16 bytes in the order of RFC 9562"
+    layout = "16 bytes, as in RFC 9562"
     size = 16
 
     def encode(self, value: UUID) -> bytes:
@@ -198,7 +198,7 @@ class BytesPart(Part[bytes]):
 
     def __init__(self, size: int) -> None:
         self.name = f"Bytes{size}"
-        self.layout = f"the {size} bytes"
+        self.layout = f"{size} bytes"
         self.size = size
 
     def encode(self, value: bytes) -> bytes:
@@ -272,7 +272,7 @@ class TimestampPart(Part["np.datetime64"]):
     def __init__(self, native: bool = False) -> None:
         self.order: Literal["little", "big"] = sys.byteorder if native else "big"
         self.sorts = self.order == "big"
-        self.layout = f"int64, nanoseconds since 1970, {'host byte order' if native else 'big-endian'}"
+        self.layout = f"int64 (nanoseconds since 1970), {'host byte order' if native else 'big-endian'}"
         self._step = 1 if self.order == sys.byteorder else -1
 
     @cached_property

@@ -13,6 +13,14 @@ typedef struct zl_view {
     size_t vlen;
 } zl_view;
 
+/* Memory that C fills with byte strings in one of two formats; see pack.h. */
+typedef struct zl_chunk {
+    char *data;
+    size_t cap;        /* of data, which has ZL_SLACK bytes more */
+    uint32_t *lengths; /* for the plain format; NULL for the marshal format */
+    uint32_t count;    /* of byte strings written */
+} zl_chunk;
+
 /* env.c */
 void zl_init(void);
 int zl_version(int major, int *version);
@@ -65,21 +73,22 @@ int zl_cursor_open(zl_txn *txn, unsigned dbi, zl_cursor **result);
 void zl_cursor_close(zl_cursor *cursor);
 void zl_cursor_free(zl_cursor *cursor);
 int zl_cursor_move(zl_cursor *cursor, int op);
-int zl_cursor_seek(zl_cursor *cursor, int op, const char *key, size_t klen, const char *val, size_t vlen);
+int zl_cursor_start(zl_cursor *cursor, int op);
+int zl_cursor_seek(zl_cursor *cursor, int op, const char *key, size_t klen);
+int zl_cursor_seek_pair(zl_cursor *cursor, int op, const char *key, size_t klen, const char *val, size_t vlen);
 int64_t zl_cursor_read(zl_cursor *cursor, int what);
 int zl_cursor_pin(zl_cursor *cursor, int what, zl_view *out);
 int zl_cursor_put(zl_cursor *cursor, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags);
 int zl_cursor_del(zl_cursor *cursor, unsigned flags);
 int zl_cursor_count(zl_cursor *cursor, size_t *count);
-int zl_cursor_valid(zl_cursor *cursor);
 int zl_compare(zl_txn *txn, unsigned dbi, const char *a, size_t alen, const char *b, size_t blen, int *result);
 
 /* bulk.c */
 int zl_cursor_bound(zl_cursor *cursor, int bound, const char *limit, size_t len);
-int zl_cursor_fill(zl_cursor *cursor, int op, int advance, int what, uint32_t most, char *data, size_t cap,
-                   uint32_t *lengths, zl_view *views, uint32_t *result);
+int64_t zl_cursor_fill(zl_cursor *cursor, zl_chunk *chunk, int what, int op, uint32_t most);
+int64_t zl_cursor_fill_views(zl_cursor *cursor, zl_view *views, int what, int op, uint32_t most);
 int zl_cursor_rewind(zl_cursor *cursor, int op, uint32_t steps);
 int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t *at, uint32_t *left, int values,
-                char *data, size_t cap, uint32_t *lengths, uint32_t *result);
+                zl_chunk *chunk, uint32_t *found);
 int zl_cursor_multiple(zl_cursor *cursor, int op, zl_view *out);
 int zl_put_many(zl_cursor *cursor, const char *data, size_t len, unsigned flags, uint32_t *result);

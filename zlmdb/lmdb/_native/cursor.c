@@ -116,21 +116,39 @@ int zl_cursor_move(zl_cursor *cursor, int op) {
     return zl_cursor_leave(cursor, rc);
 }
 
-/* Seeks key (and value): op is one of MDB_SET_KEY, SET_RANGE, GET_BOTH, GET_BOTH_RANGE. */
-int zl_cursor_seek(zl_cursor *cursor, int op, const char *key, size_t klen, const char *val, size_t vlen) {
+/* Moves if the cursor is not positioned. */
+int zl_cursor_start(zl_cursor *cursor, int op) { return cursor->valid ? 0 : zl_cursor_move(cursor, op); }
+
+/* A failed search leaves the cursor as good as new, but behind the last record if it was for the next greater. */
+static int zl_cursor_found(zl_cursor *cursor, int rc, int op) {
+    if (rc == MDB_NOTFOUND) {
+        cursor->txn->ops->zl_cursor_forget(cursor->cursor);
+        cursor->at_end = op == MDB_SET_RANGE;
+    }
+    return zl_cursor_leave(cursor, rc);
+}
+
+/* Seeks a key: op is MDB_SET_KEY or MDB_SET_RANGE. */
+int zl_cursor_seek(zl_cursor *cursor, int op, const char *key, size_t klen) {
+    int rc = zl_cursor_enter(cursor);
+    if (rc)
+        return rc;
+    cursor->key = (MDB_val){klen, (void *)key};
+    ZL_TRY(rc, zl_cursor_step(cursor, op));
+    return zl_cursor_found(cursor, rc, op);
+}
+
+/* Seeks a key and value: op is MDB_GET_BOTH or MDB_GET_BOTH_RANGE. */
+int zl_cursor_seek_pair(zl_cursor *cursor, int op, const char *key, size_t klen, const char *val, size_t vlen) {
     int rc = zl_cursor_enter(cursor);
     if (rc)
         return rc;
     cursor->key = (MDB_val){klen, (void *)key};
     cursor->val = (MDB_val){vlen, (void *)val};
     ZL_TRY(rc, zl_cursor_step(cursor, op));
-    if (rc == 0 && (op == MDB_GET_BOTH || op == MDB_GET_BOTH_RANGE)) /* key still points at the caller's */
+    if (rc == 0) /* key still points at the caller's */
         ZL_TRY(rc, zl_cursor_step(cursor, MDB_GET_CURRENT));
-    if (rc == MDB_NOTFOUND) {
-        cursor->txn->ops->zl_cursor_forget(cursor->cursor);
-        cursor->at_end = op == MDB_SET_RANGE;
-    }
-    return zl_cursor_leave(cursor, rc);
+    return zl_cursor_found(cursor, rc, op);
 }
 
 static int64_t zl_cursor_fits(zl_cursor *cursor, size_t len) {
@@ -212,8 +230,6 @@ int zl_cursor_count(zl_cursor *cursor, size_t *count) {
     ZL_TRY(rc, cursor->txn->ops->cursor_count(cursor->cursor, count));
     return zl_cursor_leave(cursor, rc);
 }
-
-int zl_cursor_valid(zl_cursor *cursor) { return cursor->valid; }
 
 int zl_compare(zl_txn *txn, unsigned dbi, const char *a, size_t alen, const char *b, size_t blen, int *result) {
     MDB_val x = {alen, (void *)a}, y = {blen, (void *)b};

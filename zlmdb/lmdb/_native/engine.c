@@ -16,19 +16,23 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "glue.h"
+#include "pack.h"
 
 /* The names that mdb.c is compiled with in place of mmap() and munmap(): each call site has an `env`. */
 static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, int fd, off_t offset);
 static int zl_munmap(MDB_env *env, void *addr, size_t len);
 
-/* Called by our patches of LMDB (vendor/patches): where it would give MDB_MAP_FULL or MDB_MAP_RESIZED, and before
- * it reads a page, or an overflow value of some pages, from the map. */
+/* Called by our patches of LMDB (vendor/patches): where it would give MDB_MAP_FULL or MDB_MAP_RESIZED; before it uses
+ * a page, or an overflow value of some pages, from the map, or goes down to a page; after it has written pages, or
+ * has given up some that it wrote in the map itself; and when an assertion fails. */
 static int zl_map_grow(MDB_env *env, size_t pages);
-static int zl_beyond_file(MDB_env *env, size_t page);
-static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t page, size_t pages);
+static int zl_page_check(MDB_cursor *mc, size_t pgno);
+static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t pgno, size_t pages);
+static int zl_bad_level(const MDB_cursor *mc, const void *page);
+static void zl_page_written(MDB_env *env, size_t pgno, size_t count);
+static void zl_pages_undone(MDB_env *env);
+static int zl_txn_failed(MDB_txn *txn);
 #define ZL_FILE_PAGES(env) (((zl_env *)(env)->me_userctx)->file_pages)
-#define ZL_BEYOND_FILE(env, page) ((page) >= ZL_FILE_PAGES(env) && zl_beyond_file(env, page))
 #define ZL_BAD_OVERFLOW(txn, head, page, pages) zl_bad_overflow(txn, head, page, pages)
 
 #define mmap(addr, len, prot, flags, fd, offset) zl_mmap(env, addr, len, prot, flags, fd, offset)
@@ -49,6 +53,9 @@ static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t page, size_t p
 
 #define ZL_GROW_STEP ((size_t)1 << 30) /* the map doubles until it grows by this much at a time */
 
+static void zl_pages_begin(zl_env *zenv, size_t pages);
+static void zl_pages_end(zl_env *zenv);
+
 static zl_env *zl_env_of(MDB_env *env) { return env->me_userctx; }
 
 static void *zl_reserve(zl_env *zenv, size_t len) {
@@ -63,15 +70,12 @@ static void *zl_reserve(zl_env *zenv, size_t len) {
     return NULL; /* no room to grow: an ordinary map */
 }
 
-static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, int fd, off_t offset) {
-    zl_env *zenv = zl_env_of(env);
+static void *zl_map_reserved(zl_env *zenv, void *addr, size_t len, int prot, int flags, int fd) {
     void *base;
 
-    if (!zenv || !zenv->map_reserve || fd != env->me_fd || offset || addr)
-        return mmap(addr, len, prot, flags, fd, offset);
     zenv->map_reserved = 0;
-    if (!(base = zl_reserve(zenv, len)))
-        return mmap(addr, len, prot, flags, fd, offset);
+    if (!zenv->map_reserve || addr || !(base = zl_reserve(zenv, len)))
+        return mmap(addr, len, prot, flags, fd, 0);
     if (mmap(base, len, prot, flags | MAP_FIXED, fd, 0) == MAP_FAILED) {
         munmap(base, zenv->map_reserved);
         zenv->map_reserved = 0;
@@ -80,11 +84,24 @@ static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, 
     return base;
 }
 
+static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, int fd, off_t offset) {
+    zl_env *zenv = zl_env_of(env);
+    void *base;
+
+    if (!zenv || fd != env->me_fd || offset)
+        return mmap(addr, len, prot, flags, fd, offset);
+    base = zl_map_reserved(zenv, addr, len, prot, flags, fd);
+    if (base != MAP_FAILED)
+        zl_pages_begin(zenv, (zenv->map_reserved > len ? zenv->map_reserved : len) / env->me_psize);
+    return base;
+}
+
 static int zl_munmap(MDB_env *env, void *addr, size_t len) {
     zl_env *zenv = zl_env_of(env);
 
     if (!zenv || addr != (void *)env->me_map)
         return munmap(addr, len);
+    zl_pages_end(zenv);
     if (zenv->map_reserved > len)
         len = zenv->map_reserved;
     zenv->map_reserved = 0;
@@ -140,62 +157,14 @@ static int zl_in_map(MDB_env *env, const void *ptr, size_t len) {
     return p >= env->me_map && p <= env->me_map + env->me_mapsize && len <= (size_t)(env->me_map + env->me_mapsize - p);
 }
 
-/* ---- Pages that a damaged file only claims to have ---------------------------------------------------- */
-
-static int zl_beyond_file(MDB_env *env, size_t page) {
-    struct stat st;
-    if (fstat(env->me_fd, &st))
-        return 1;
-    ZL_FILE_PAGES(env) = (size_t)st.st_size / env->me_psize;
-    return page >= ZL_FILE_PAGES(env);
-}
-
-static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t page, size_t pages) {
-    const MDB_page *mp = head;
-    MDB_env *env = txn->mt_env;
-
-    if (!IS_OVERFLOW(mp) || mp->mp_pages < pages || pages > txn->mt_next_pgno || page > txn->mt_next_pgno - pages)
-        return 1;
-    return zl_in_map(env, head, 1) && ZL_BEYOND_FILE(env, page + pages - 1);
-}
+#include "page_check.h"
 
 static void zl_map_extent(MDB_env *env, void **base, size_t *size) {
     *base = env->me_map;
     *size = env->me_mapsize;
 }
 
-enum { ZL_AHEAD = 8 }; /* nodes to fetch into the cache before they are read */
-
-/* Up to `most` records that follow the cursor's on its leaf page, upwards or downwards, read without moving it.
- * Stops before whatever needs LMDB's care: duplicates, overflow values, the page's end, a damaged node. */
-static unsigned zl_leaf_run(MDB_cursor *mc, int up, unsigned most, MDB_val *keys, MDB_val *vals) {
-    MDB_page *mp = mc->mc_pg[mc->mc_top];
-    size_t end = mc->mc_txn->mt_env->me_psize;
-    unsigned n, ahead, count = NUMKEYS(mp), at = mc->mc_ki[mc->mc_top];
-
-    if (mc->mc_xcursor || !IS_LEAF(mp) || IS_LEAF2(mp))
-        return 0;
-    for (n = 0; n < most; n++) {
-        MDB_node *node;
-        at += up ? 1 : -1u;
-        if (at >= count)
-            break;
-        node = NODEPTR(mp, at);
-        ahead = at + (up ? ZL_AHEAD : 0u - ZL_AHEAD);
-        if (ahead < count)
-            __builtin_prefetch(NODEPTR(mp, ahead));
-        if (MP_PTRS(mp)[at] + PAGEBASE + NODESIZE > end || node->mn_flags)
-            break;
-        keys[n] = (MDB_val){NODEKSZ(node), NODEKEY(node)};
-        vals[n] = (MDB_val){NODEDSZ(node), NODEDATA(node)};
-        if ((size_t)((char *)vals[n].mv_data - (char *)mp) > end || vals[n].mv_size > end - ((char *)vals[n].mv_data - (char *)mp))
-            break;
-    }
-    return n;
-}
-
-/* Moves the cursor by records that zl_leaf_run() gave. */
-static void zl_leaf_move(MDB_cursor *mc, int by) { mc->mc_ki[mc->mc_top] += by; }
+#include "leaf.h"
 
 /* Unpositions a cursor as if it were new.  LMDB leaves one that failed to find its key at the place where the key
  * would be, with what it knew of the duplicates of another key, and can crash when moved on from there. */
@@ -203,6 +172,15 @@ static void zl_cursor_forget(MDB_cursor *mc) {
     mc->mc_flags &= ~(C_INITIALIZED | C_EOF | C_DEL);
     if (mc->mc_xcursor)
         mc->mc_xcursor->mx_cursor.mc_flags &= ~(C_INITIALIZED | C_EOF | C_DEL);
+}
+
+/* A move back from a key with duplicates leaves their position behind, which LMDB takes for that of other duplicates
+ * when a deletion brings some to the cursor's place. */
+static void zl_cursor_tidy(MDB_cursor *mc) {
+    MDB_page *mp = mc->mc_pg[mc->mc_top];
+    unsigned at = mc->mc_ki[mc->mc_top];
+    if (mc->mc_xcursor && (mc->mc_flags & C_INITIALIZED) && at < NUMKEYS(mp) && !(NODEPTR(mp, at)->mn_flags & F_DUPDATA))
+        mc->mc_xcursor->mx_cursor.mc_flags &= ~(C_INITIALIZED | C_EOF);
 }
 
 /* Python is given LMDB 0.9's constants for both engines. */
@@ -220,5 +198,5 @@ const zl_ops ZL_NAME(ops) = {
     mdb_reader_list, mdb_reader_check, mdb_txn_begin, mdb_txn_commit, mdb_txn_abort, mdb_txn_reset, mdb_txn_renew,
     mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
     mdb_cursor_open, mdb_cursor_close, mdb_cursor_get, mdb_cursor_put, mdb_cursor_del, mdb_cursor_count,
-    zl_leaf_run, zl_leaf_move, zl_cursor_forget, zl_in_map, zl_map_extent,
+    zl_leaf_fill, zl_cursor_forget, zl_cursor_tidy, zl_in_map, zl_map_extent,
 };

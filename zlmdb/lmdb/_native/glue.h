@@ -37,9 +37,13 @@
 
 #define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */
 
+#define ZL_SLACK 16   /* bytes that a chunk has beyond its cap */
+#define ZL_ADVANCE 0x1000 /* beside the operation of a fill: move before the first record */
+
 #include "api.h"
 
 typedef struct zl_thread zl_thread;
+struct zl_fill;
 
 /* What an engine offers.  mdb_* members are LMDB's functions; zl_* members need its internals (engine.c). */
 typedef struct zl_ops {
@@ -84,9 +88,9 @@ typedef struct zl_ops {
     int (*cursor_put)(MDB_cursor *cursor, MDB_val *key, MDB_val *data, unsigned flags);
     int (*cursor_del)(MDB_cursor *cursor, unsigned flags);
     int (*cursor_count)(MDB_cursor *cursor, size_t *count);
-    unsigned (*zl_leaf_run)(MDB_cursor *cursor, int up, unsigned most, MDB_val *keys, MDB_val *vals);
-    void (*zl_leaf_move)(MDB_cursor *cursor, int by);
+    void (*zl_leaf_fill)(MDB_cursor *cursor, struct zl_fill *fill);
     void (*zl_cursor_forget)(MDB_cursor *cursor);
+    void (*zl_cursor_tidy)(MDB_cursor *cursor);
     /* Whether [ptr, ptr+len) lies in the memory map (else in a page that this transaction has dirtied). */
     int (*zl_in_map)(MDB_env *env, const void *ptr, size_t len);
     void (*zl_map_extent)(MDB_env *env, void **base, size_t *size);
@@ -108,6 +112,8 @@ struct zl_env {
     pthread_t writer;     /* its thread */
     MDB_txn *doomed;      /* a write transaction aborted by another thread than its own */
     MDB_txn **spare;      /* finished read transactions kept for reuse */
+    unsigned char **page_uses; /* what its pages are known to be fit for (page_check.h) */
+    size_t page_chunks;
     unsigned spares, max_spares;
     size_t map_reserve;   /* address space reserved for a map that grows in place, or 0 */
     size_t map_reserved;  /* what was obtained */
@@ -142,6 +148,7 @@ struct zl_cursor {
     MDB_dbi dbi;
     int valid;      /* positioned on a record */
     int at_end;     /* unpositioned behind the last record, by set_range */
+    int failed;     /* what a fill met behind the records it delivered */
     unsigned seen;  /* mutations of the transaction when key and val were read */
     MDB_val key, val;
     int bound;      /* how fill() ends: one of ZL_BOUND_* */

@@ -1,0 +1,44 @@
+"""Make a conda package a function of its contents: without times, and with its members in order."""
+
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import zstandard
+
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+LEVEL = 19
+
+
+def normalise(path: Path, seconds: int) -> None:
+    """Rewrite a `.conda` file with all its times set to `seconds` since 1970."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in sorted(archive.namelist())}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            packed = _repack(content, seconds) if name.endswith(".tar.zst") else content
+            archive.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), packed)
+
+
+def _repack(compressed: bytes, seconds: int) -> bytes:
+    source = io.BytesIO(zstandard.ZstdDecompressor().stream_reader(compressed).read())
+    target = io.BytesIO()
+    with tarfile.open(fileobj=source) as old, tarfile.open(fileobj=target, mode="w") as new:
+        for member in sorted(old, key=lambda each: each.name):
+            content = old.extractfile(member)
+            data = content.read() if content else b""
+            if member.name == "info/index.json":
+                data = _with_time(data, seconds)
+            member.size, member.mtime = len(data), seconds
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.pax_headers = {}
+            new.addfile(member, io.BytesIO(data))
+    return zstandard.ZstdCompressor(level=LEVEL).compress(target.getvalue())
+
+
+def _with_time(index: bytes, seconds: int) -> bytes:
+    """The record of the package, with its timestamp, which counts milliseconds."""
+    return json.dumps({**json.loads(index), "timestamp": seconds * 1000}, indent=2).encode()

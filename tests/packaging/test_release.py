@@ -1,0 +1,130 @@
+"""A release is finished and checked, or not there at all."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import release
+from release import Interpreter, ReleaseError
+from vendoring.files import sha256
+
+PYTHON = Interpreter(sys.executable, "CPython 3.11")
+TARGET = "x86_64-linux-gnu"
+
+
+@pytest.fixture
+def steps(monkeypatch) -> list[str]:
+    """Replace the builds by steps that leave a file each, and note them."""
+    done: list[str] = []
+
+    def sdist(folder: Path, environment) -> Path:
+        folder.mkdir()
+        (folder / "zlmdb-1.tar.gz").write_text("sources")
+        done.append("sdist")
+        return folder / "zlmdb-1.tar.gz"
+
+    def wheel(sdist, interpreter, target, folder, environment) -> Path:
+        assert sdist.read_text() == "sources"
+        done.append(f"{interpreter.name} {target} {environment['SOURCE_DATE_EPOCH']}")
+        return folder / f"zlmdb-1-{target}.whl"
+
+    def repair(wheel, interpreter, folder, environment) -> None:
+        (folder / wheel.name).write_text(wheel.name)
+
+    monkeypatch.setattr(release, "build_sdist", sdist)
+    monkeypatch.setattr(release, "build_wheel", wheel)
+    monkeypatch.setattr(release, "repair", repair)
+    monkeypatch.setattr(release, "check_all", lambda paths: True)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    return done
+
+
+def test_every_interpreter_and_target_gets_a_wheel(steps, tmp_path):
+    pypy = Interpreter("pypy3", "PyPy 3.11")
+    release.release(tmp_path / "dist", [PYTHON, pypy], ["a", "b"])
+    names = ["CPython 3.11 a", "CPython 3.11 b", "PyPy 3.11 a", "PyPy 3.11 b"]
+    assert steps == ["sdist", *(f"{name} 1700000000" for name in names)]
+
+
+def test_the_sums_are_those_of_the_files(steps, tmp_path):
+    release.release(tmp_path / "dist", [PYTHON], [TARGET])
+    lines = (tmp_path / "dist" / "SHA256SUMS").read_text().splitlines()
+    sums = dict(reversed(line.split("  ")) for line in lines)
+    files = {path.name for path in (tmp_path / "dist").iterdir()} - {"SHA256SUMS"}
+    assert sums == {name: sha256((tmp_path / "dist" / name).read_bytes()) for name in files}
+    assert list(tmp_path.iterdir()) == [tmp_path / "dist"], "nothing unfinished is left"
+
+
+@pytest.mark.parametrize("step", ["build_sdist", "build_wheel", "repair"])
+def test_a_release_that_is_interrupted_leaves_nothing(steps, tmp_path, monkeypatch, step):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(release, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        release.release(tmp_path / "dist", [PYTHON], [TARGET])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faulty_packages_are_not_released(steps, tmp_path, monkeypatch):
+    monkeypatch.setattr(release, "check_all", lambda paths: False)
+    with pytest.raises(ReleaseError, match="faults"):
+        release.release(tmp_path / "dist", [PYTHON], [TARGET])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_release_is_not_overwritten(steps, tmp_path):
+    (tmp_path / "dist").mkdir()
+    with pytest.raises(ReleaseError, match="--output"):
+        release.release(tmp_path / "dist", [PYTHON], [TARGET])
+    assert steps == []
+
+
+def test_a_missing_tool_is_named_along_with_the_package_that_has_it(monkeypatch):
+    monkeypatch.setattr(release, "find_spec", lambda name: None if name == "auditwheel" else object())
+    with pytest.raises(ReleaseError, match=r"auditwheel.*\[release\]"):
+        release._check_tools()
+
+
+def test_a_command_that_fails_is_shown_with_its_output():
+    with pytest.raises(ReleaseError, match="reason of the failure"):
+        release._run([sys.executable, "-c", "import sys; sys.exit('reason of the failure')"], {})
+
+
+def test_interpreters_are_told_apart(tmp_path):
+    fakes = {"PyPy 3.11": False, "CPython 3.14t": False, "CPython 3.12": True}
+    for name, abi3 in fakes.items():
+        program = tmp_path / name.replace(" ", "")
+        program.write_text(f"#!/bin/sh\necho {name}\n")
+        program.chmod(0o755)
+        interpreter = release.identify(str(program))
+        assert (interpreter.name, interpreter.abi3) == (name, abi3)
+
+
+@pytest.mark.parametrize(("says", "reason"), [("CPython 3.10", "3.11 or newer"), ("", "no working Python")])
+def test_an_interpreter_that_cannot_be_used_is_refused(tmp_path, says, reason):
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n[ '{says}' ] && echo {says}\n")
+    program.chmod(0o755)
+    with pytest.raises(ReleaseError, match=reason):
+        release.identify(str(program))
+
+
+def test_a_wheel_that_cannot_be_made_is_announced(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert len(list(release.interpreters([]))) == 1
+    assert "no wheel for PyPy 3.11" in capsys.readouterr().out
+
+
+def test_the_time_in_the_packages_is_that_of_the_commit(monkeypatch, tmp_path):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    (tmp_path / "PKG-INFO").write_text("")
+    assert release.source_date_epoch() == str(int((tmp_path / "PKG-INFO").stat().st_mtime))
+    identity = ["-c", "user.name=x", "-c", "user.email=x"]
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "1600000000 +0000")
+    for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    assert release.source_date_epoch() == "1600000000"

@@ -1,0 +1,122 @@
+/* The two formats in which byte strings leave C in batches.
+ *
+ * The marshal format is a list of bytes objects as CPython's marshal module writes it (version 2: '[' count, then
+ * 's' length data for each, 'N' for None), which CPython decodes in one call.  The plain format is the bytes end
+ * to end with their lengths in an array of their own, which suits PyPy. */
+#ifndef ZL_PACK_H
+#define ZL_PACK_H
+
+#include "glue.h"
+
+enum { ZL_LIST_HEAD = 5, ZL_BYTES_HEAD = 5, ZL_BLOCK = 16 };
+
+typedef struct zl_out {
+    zl_chunk *chunk;
+    char *at, *end;
+} zl_out;
+
+static inline void zl_store32(char *at, uint32_t n) {
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    n = __builtin_bswap32(n);
+#endif
+    memcpy(at, &n, sizeof n);
+}
+
+static inline uint32_t zl_load32(const char *at) {
+    uint32_t n;
+    memcpy(&n, at, sizeof n);
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    n = __builtin_bswap32(n);
+#endif
+    return n;
+}
+
+static inline void zl_out_begin(zl_out *out, zl_chunk *chunk) {
+    chunk->count = 0;
+    *out = (zl_out){chunk, chunk->data + (chunk->lengths ? 0 : ZL_LIST_HEAD), chunk->data + chunk->cap};
+}
+
+static inline size_t zl_out_need(const zl_out *out, size_t len) { return out->chunk->lengths ? len : len + ZL_BYTES_HEAD; }
+
+static inline int zl_out_fits(const zl_out *out, size_t need) { return need <= (size_t)(out->end - out->at); }
+
+/* Copies in whole blocks, so past the end by less than one: the chunk has ZL_SLACK bytes more than its cap, and
+ * memory is readable up to src_end (if that is known, else NULL). */
+static inline void zl_copy(char *to, const char *from, size_t len, const char *src_end) {
+    size_t i;
+    if (len > 16 * ZL_BLOCK || from + len + ZL_BLOCK > src_end) {
+        memcpy(to, from, len);
+        return;
+    }
+    for (i = 0; i < len; i += ZL_BLOCK)
+        memcpy(to + i, from + i, ZL_BLOCK);
+}
+
+/* Adds a byte string for which there is room; as for zl_copy(), memory is readable up to src_end. */
+static inline void zl_out_add(zl_out *out, const char *data, size_t len, const char *src_end) {
+    zl_chunk *chunk = out->chunk;
+    if (chunk->lengths) {
+        chunk->lengths[chunk->count] = (uint32_t)len;
+    } else {
+        *out->at = 's';
+        zl_store32(out->at + 1, (uint32_t)len);
+        out->at += ZL_BYTES_HEAD;
+    }
+    zl_copy(out->at, data, len, src_end);
+    out->at += len;
+    chunk->count++;
+}
+
+static inline void zl_out_val(zl_out *out, const MDB_val *val) {
+    zl_out_add(out, val->mv_data, val->mv_size, NULL);
+}
+
+static inline void zl_out_none(zl_out *out) {
+    zl_chunk *chunk = out->chunk;
+    if (chunk->lengths)
+        chunk->lengths[chunk->count] = UINT32_MAX;
+    else
+        *out->at++ = 'N';
+    chunk->count++;
+}
+
+static inline void zl_out_end(zl_out *out) {
+    if (out->chunk->lengths)
+        return;
+    out->chunk->data[0] = '[';
+    zl_store32(out->chunk->data + 1, out->chunk->count);
+}
+
+/* A scan's call for records, on its way from bulk.c through the engine. */
+typedef struct zl_fill {
+    zl_cursor *cursor;
+    zl_out out;
+    zl_view *views; /* write pointers here instead of bytes to out */
+    MDB_cursor_op op;
+    int what; /* of ZL_KEYS, ZL_VALUES, ZL_ITEMS */
+    int step; /* +1 and -1 if op walks record by record, else 0 */
+    uint32_t n, most;
+} zl_fill;
+
+/* Adds a record; 0 if there is no room.  As for zl_copy(), memory is readable up to src_end. */
+static inline int zl_fill_add(zl_fill *fill, const MDB_val *key, const MDB_val *val, const char *src_end) {
+    size_t need = 0;
+    if (fill->views) {
+        fill->views[fill->n++] = (zl_view){key->mv_data, key->mv_size, val->mv_data, val->mv_size};
+        return 1;
+    }
+    if (fill->what & ZL_KEYS)
+        need += zl_out_need(&fill->out, key->mv_size);
+    if (fill->what & ZL_VALUES)
+        need += zl_out_need(&fill->out, val->mv_size);
+    if (!zl_out_fits(&fill->out, need))
+        return 0;
+    if (fill->what & ZL_KEYS)
+        zl_out_add(&fill->out, key->mv_data, key->mv_size, src_end);
+    if (fill->what & ZL_VALUES)
+        zl_out_add(&fill->out, val->mv_data, val->mv_size, src_end);
+    fill->n++;
+    return 1;
+}
+
+#endif
