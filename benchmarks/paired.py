@@ -66,7 +66,13 @@ def report(title: str, rows: list[Row], targets: Mapping[str, float], output: Pa
             f"{'' if target is None else f'{target:7.2f}'}{'  below' if short else ''}"
         )
     if output is not None:
-        data = {"title": title, "python": platform.python_version(), "implementation": platform.python_implementation()}
-        rows_data = [{**asdict(row), "ratio": row.ratio, "target": targets.get(row.operation)} for row in rows]
+        data = {
+            "title": title,
+            "python": platform.python_version(),
+            "implementation": platform.python_implementation(),
+        }
+        rows_data = [
+            {**asdict(row), "ratio": row.ratio, "target": targets.get(row.operation)} for row in rows
+        ]
         output.write_text(json.dumps({**data, "rows": rows_data}, indent=1))
     return met

@@ -1,16 +1,18 @@
 """Build the conda package where no conda channel can be reached, test it, and install it.
 
-Makes a channel of installed interpreters and of wheels that pip downloads; builds `recipe/` with the engine
-of rattler-build, which runs the recipe's tests; makes the package reproducible; installs it with the solver
-of rattler into a fresh environment of each Python; and runs the demo there.
+Takes the sdist that `release.py` has made. Makes a channel of installed interpreters and of wheels that pip
+downloads; builds `recipe/` with the engine of rattler-build, which runs the recipe's tests; makes the package
+reproducible; installs it with the solver of rattler into a fresh environment of each Python; and runs the
+demo there.
 
-Run it in an environment of its own: `python -m pip install py-rattler-build py-rattler zstandard`.
+Run it in an environment of its own: `python -m pip install packaging py-rattler-build py-rattler zstandard`.
 """
 
 import argparse
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +23,8 @@ try:
     from conda.normalise import normalise
 except ModuleNotFoundError as error:
     sys.exit(
-        f"conda_local.py: {error.name} is missing; python -m pip install py-rattler-build py-rattler zstandard"
+        f"conda_local.py: the package {error.name} is missing;"
+        " python -m pip install packaging py-rattler-build py-rattler zstandard"
     )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,11 +61,23 @@ def make_channel(pythons: Sequence[Python], folder: Path) -> Path:
     return channel
 
 
-def build(channel: Path, python: Python, output: Path, seconds: int) -> Path:
+def unpack(sdist: Path, folder: Path) -> Path:
+    """Unpack an sdist and return the folder of its tree. Raises ChannelError."""
+    try:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(folder, filter="data")
+    except (OSError, tarfile.TarError) as error:
+        raise ChannelError(f"{sdist} cannot be unpacked: {error}; release.py makes an sdist") from error
+    (tree,) = folder.iterdir()
+    return tree
+
+
+def build(tree: Path, channel: Path, python: Python, output: Path, seconds: int) -> Path:
     """Build the package, run the tests of the recipe, and return its path."""
-    configured = VariantConfig.from_file(str(ROOT / "recipe" / "variants.yaml"))
+    recipe = tree / "recipe"
+    configured = VariantConfig.from_file(str(recipe / "variants.yaml"))
     variants = VariantConfig({**configured.to_dict(), "python": [python.minor]})
-    (variant,) = Stage0Recipe.from_file(str(ROOT / "recipe" / "recipe.yaml")).render(variants)
+    (variant,) = Stage0Recipe.from_file(str(recipe / "recipe.yaml")).render(variants)
     result = variant.run_build(
         ToolConfiguration(test_strategy="native"),
         output_dir=output,
@@ -90,7 +105,7 @@ def install(channels: Sequence[Path], specs: Sequence[str], prefix: Path) -> Non
 
 
 def _rattler(action: str) -> None:
-    """Run rattler in a process of its own, which ends without cleaning up: that can crash after all is done."""
+    """Run rattler in a process of its own, which ends without cleaning up, because that can crash."""
     program = (
         "import asyncio, os, sys, rattler, rattler.index\n"
         f"async def main():\n    {action}\n"
@@ -108,9 +123,9 @@ def try_out(package: Path, channel: Path, python: Python, folder: Path) -> None:
         "XDG_CACHE_HOME": str(prefix / "cache"),
         "PATH": f"{prefix / 'bin'}:{os.environ['PATH']}",
     }
-    for command in (["flatc", "--version"], ["python", ROOT / "recipe" / "use_it.py"]):
+    for command in (["flatc", "--version"], ["python", str(ROOT / "recipe" / "use_it.py")]):
         subprocess.run(command, env=home, cwd=prefix, check=True)
-    demo = ["python", ROOT / "examples" / "airports.py", "--code", "SFO"]
+    demo = ["python", str(ROOT / "examples" / "airports.py"), "--code", "SFO"]
     subprocess.run(demo, env=home, cwd=prefix, check=True, stdout=subprocess.DEVNULL)
     print(f"installed and tried out with Python {python.version}")
 
@@ -121,8 +136,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="where to work; not there yet")
+    parser.add_argument("--sdist", type=Path, help="an sdist of zLMDB; that in dist/ by default")
     parser.add_argument(
-        "--python", action="append", help="interpreters to package, the first of which builds; 3.12 and 3.13"
+        "--python", action="append", help="interpreters to package, the first of which builds; 3.11 and 3.13"
     )
     options = parser.parse_args()
     folder: Path = options.folder.resolve()
@@ -130,9 +146,11 @@ def main() -> int:
         parser.error(f"{folder} exists already")
     seconds = int(os.environ.get("SOURCE_DATE_EPOCH", "1577836800"))
     try:
-        pythons = [find_python(program) for program in options.python or ("python3.12", "python3.13")]
+        sdist = options.sdist or next(ROOT.glob("dist/zlmdb-*.tar.gz"), ROOT / "dist" / "zlmdb.tar.gz")
+        tree = unpack(sdist, folder / "tree")
+        pythons = [find_python(program) for program in options.python or ("python3.11", "python3.13")]
         channel = make_channel(pythons, folder)
-        package = build(channel, pythons[0], folder / "output", seconds)
+        package = build(tree, channel, pythons[0], folder / "output", seconds)
         index(package.parents[1])
         for python in pythons:
             try_out(package, channel, python, folder)

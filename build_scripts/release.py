@@ -25,7 +25,9 @@ from check_artifact import check_all
 from vendoring.files import sha256
 from vendoring.pins import ROOT
 
-TARGETS = ("x86_64-linux-gnu", "aarch64-linux-gnu", "x86_64-linux-musl", "aarch64-linux-musl")
+TARGETS = ("x86_64-linux-gnu", "aarch64-linux-gnu")
+"""Wheels for musl come from cibuildwheel: auditwheel cannot judge them on a system with glibc."""
+
 TOOLS = ("build", "auditwheel", "abi3audit")
 CANDIDATES = {"PyPy 3.11": ("pypy3.11", "pypy3"), "CPython 3.14 without a GIL": ("python3.14t",)}
 IDENTIFY = """\
@@ -123,8 +125,8 @@ def build_wheel(
     """Build one wheel, with a platform tag that promises nothing yet."""
     place = folder / f"{interpreter.name.replace(' ', '-')}-{target}"
     print(f"{interpreter.name} for {target}", flush=True)
-    command = [interpreter.program, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", place, sdist]
-    _run(command, {**environment, "ZLMDB_TOOLCHAIN": "zig", "ZLMDB_TARGET": target})
+    pip_wheel = ["-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(place), str(sdist)]
+    _run([interpreter.program, *pip_wheel], {**environment, "ZLMDB_TOOLCHAIN": "zig", "ZLMDB_TARGET": target})
     (wheel,) = place.glob("*.whl")
     return wheel
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -55,10 +56,42 @@ def test_second_run_reuses_the_database(database):
 
 def test_fresh_starts_over(database):
     before = (database / "data.mdb").stat()
+    first = figures(airports("--db", database).stdout)
     done = airports("--db", database, "--fresh", "--code", "FRA")
     assert done.returncode == 0, done.stderr
     assert "load, in one transaction" in figures(done.stdout)
-    assert (database / "data.mdb").stat().st_size == before.st_size
+    assert figures(done.stdout)["records"] == first["records"]
+    assert (database / "data.mdb").stat().st_size < 1.1 * before.st_size
+
+
+def test_fresh_spares_the_other_tables_of_a_database(tmp_path):
+    with zlmdb.Database(str(tmp_path)) as db:
+
+        @zlmdb.table("0f3d1c52-8f0f-4f7e-a7b5-6a0f6b1f8e11")
+        class Others(zlmdb.MapOidString): ...
+
+        others = db.attach_table(Others)
+        with db.begin(write=True) as txn:
+            others[txn, 1] = "untouched"
+    for args in (), ("--fresh",):
+        done = airports("--db", tmp_path, "--code", "FRA", *args)
+        assert done.returncode == 0, done.stderr
+    with zlmdb.Database(str(tmp_path)) as db, db.begin() as txn:
+        assert others[txn, 1] == "untouched"
+
+
+def test_indexes_agree_with_the_records(database):
+    spec = importlib.util.spec_from_file_location("airports", PROGRAM)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    schema = example.Airports(database)
+    with schema.database as db, db.begin() as txn:
+        reports = schema.by_icao.check_indexes(txn)
+        assert {report.name: report.entries > 7000 for report in reports} == {
+            "by_country": True,
+            "by_iata": True,
+        }
+        assert all(report.ok for report in reports)
 
 
 @pytest.mark.parametrize("code", ["KSFO", "SFO", "sfo"])
@@ -93,6 +126,9 @@ def test_nearest(database):
         (["--code", "ksfx"], "there is no airport 'ksfx'. Did you mean KSF"),
         (["--code", "!"], "there is no airport '!'. Codes look like "),
         (["--country", "XX"], "there is no country 'XX'. Did you mean "),
+        (["--country", "S"], "there is no country 'S'. Did you mean "),
+        (["--code", "A" * 600], "is not a code, such as FRA or DE"),
+        (["--code", b"\xff"], "is not a code, such as FRA or DE"),
         (["--near", "12"], "'12' is not LAT,LON in degrees"),
         (["--near", "91,0"], "'91,0' is not on Earth"),
         (["--near", "nan,0"], "'nan,0' is not on Earth"),

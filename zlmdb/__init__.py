@@ -56,7 +56,7 @@ __all__ = [  # noqa: RUF022
 ]
 # fmt: on
 
-_SUBMODULES = ("lmdb", "orm")
+_SUBMODULES = ("_database", "aio", "lmdb", "orm")
 _ORM_NAMES = frozenset(["Error", "PersistentMap", "TABLES_BY_UUID", *__all__[5:]])
 
 if not TYPE_CHECKING:  # else every misspelt name would pass the type checker

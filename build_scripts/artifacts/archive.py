@@ -146,6 +146,6 @@ def _read_tar(compressed: bytes) -> dict[str, Entry]:
     files = {}
     with tarfile.open(fileobj=io.BytesIO(unpacked)) as archive:
         for member in archive:
-            if content := archive.extractfile(member):
+            if member.isfile() and (content := archive.extractfile(member)):
                 files[member.name] = Entry(content.read(), member.mode)
     return files

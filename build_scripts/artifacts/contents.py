@@ -36,6 +36,7 @@ FOREIGN = {
     "*/tests/*": "a test", "tests/*": "a test", "test_*.py": "a test", "*/test_*.py": "a test",
     "*/conftest.py": "a test", "vendor/*": "a vendored source", "build_scripts/*": "part of the build",
     "*/__pycache__/*": "a compiled file", "*/.*": "a hidden file",
+    "*/direct_url.json": "a trace of the build",
 }  # fmt: skip
 EXECUTABLE = S_IXUSR | S_IXGRP | S_IXOTH
 

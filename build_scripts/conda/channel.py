@@ -4,13 +4,14 @@ import re
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.parser import HeaderParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from packaging.requirements import Requirement
 from rattler_build import Stage0Recipe, ToolConfiguration, VariantConfig, assemble_package
 
 SUBDIR = "linux-64"
@@ -102,7 +103,8 @@ def add_wheel(wheel: Path, python: Python, channel: Path) -> None:
                 place.chmod(0o755 if member.external_attr >> 16 & 0o111 else 0o644)
         (metadata,) = site.glob("*.dist-info/METADATA")
         header = HeaderParser().parsestr(metadata.read_text(encoding="utf-8"))
-        depends = [f"python {python.minor}.*", *_requirements(header.get_all("Requires-Dist", []))]
+        requirements = map(Requirement, header.get_all("Requires-Dist", []))
+        depends = [f"python {python.minor}.*", *_depends(requirements, python)]
         build = f"py{python.minor.replace('.', '')}_0"
         _assemble(_conda_name(header["Name"]), header["Version"], build, depends, stage, channel)
 
@@ -116,11 +118,12 @@ def _place(member: str, site: Path, stage: Path) -> Path | None:
     return folders[data[1]] / data[2] if data[1] in folders else None
 
 
-def _requirements(lines: list[str]) -> Iterator[str]:
-    """Names of unconditional requirements. Versions fit: pip has chosen the wheels for each other."""
-    for line in lines:
-        if ";" not in line and (match := re.match(r"[\w.-]+", line)):
-            yield _conda_name(match[0])
+def _depends(requirements: Iterable[Requirement], python: Python) -> Iterator[str]:
+    """Names of what is required for this Python. Versions fit: pip has chosen the wheels for each other."""
+    environment = {"python_version": python.minor, "python_full_version": python.version, "extra": ""}
+    for requirement in requirements:
+        if not requirement.marker or requirement.marker.evaluate(environment):
+            yield _conda_name(requirement.name)
 
 
 def _conda_name(name: str) -> str:

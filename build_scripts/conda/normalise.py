@@ -27,7 +27,7 @@ def _repack(compressed: bytes, seconds: int) -> bytes:
     target = io.BytesIO()
     with tarfile.open(fileobj=source) as old, tarfile.open(fileobj=target, mode="w") as new:
         for member in sorted(old, key=lambda each: each.name):
-            content = old.extractfile(member)
+            content = old.extractfile(member) if member.isfile() else None  # Links have none of their own.
             data = content.read() if content else b""
             if member.name == "info/index.json":
                 data = _with_time(data, seconds)

@@ -1,4 +1,4 @@
-"""What the README says is so: its programs print what their comments say, the links of all pages lead somewhere."""
+"""The programs of the README print what their comments say, and the links of all pages lead somewhere."""
 
 from __future__ import annotations
 

@@ -125,7 +125,8 @@ def test_a_database_that_was_dropped_open_can_be_opened_again(path):
     db = zlmdb.Database(path)
     fill(db)
     del db
-    gc.collect()
+    for _ in range(3):  # PyPy finds the environment after the database
+        gc.collect()
     with zlmdb.Database(path):
         pass
 

@@ -61,21 +61,23 @@ def test_examples_in_docstrings(module):
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
+def members(module):
+    """Yield names and objects that a module and its classes define."""
+    for name, item in vars(module).items():
+        if getattr(item, "__module__", None) == module.__name__ and not name.startswith("_"):
+            yield name, item
+            if isinstance(item, type):
+                fields = getattr(item, "_fields", ())  # of a NamedTuple: documented by the class
+                yield from ((key, value) for key, value in vars(item).items() if key not in fields)
+
+
 def test_everything_public_is_documented():
     undocumented = []
     for info in pkgutil.iter_modules(zlmdb.orm.__path__, "zlmdb.orm."):
         module = importlib.import_module(info.name)
         assert module.__doc__, info.name
-        for name, item in vars(module).items():
-            if name.startswith("_") or getattr(item, "__module__", None) != info.name:
-                continue
-            members = (
-                [(f"{name}.{key}", member) for key, member in vars(item).items()]
-                if isinstance(item, type)
-                else []
-            )
-            for full, member in [(name, item), *members]:
-                function = getattr(member, "__func__", getattr(member, "fget", member))
-                if callable(function) and "._" not in full and not getattr(function, "__doc__", None):
-                    undocumented.append(f"{info.name}.{full}")
+        for name, item in members(module):
+            function = getattr(item, "__func__", getattr(item, "fget", item))
+            if callable(function) and not name.startswith("_") and not function.__doc__:
+                undocumented.append(f"{info.name}.{name}")
     assert undocumented == []

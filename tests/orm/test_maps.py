@@ -128,7 +128,7 @@ def test_errors_name_map_slot_and_key(db):
         ) as caught:
             cbor_map(7)[txn, 5] = object()
         assert caught.value.__cause__ is not None
-        txn.put(b"\0\7" + (5).to_bytes(8, "big"), b"\xff\xff")
+        txn.put(b"\0\7" + (5).to_bytes(8, "big"), b"\x82\x01")
         for read in (
             lambda: cbor_map(7)[txn, 5],
             lambda: list(cbor_map(7).select(txn)),

@@ -5,12 +5,42 @@
 
 from __future__ import annotations
 
-from zlmdb.lmdb import errors
 from zlmdb.lmdb.cursor import Cursor
 from zlmdb.lmdb.database import _Database
 from zlmdb.lmdb.engine import enable_drop_gil, version
 from zlmdb.lmdb.environment import Environment
-from zlmdb.lmdb.errors import *  # noqa: F403
+from zlmdb.lmdb.errors import (
+    BadChecksumError,
+    BadDbiError,
+    BadRslotError,
+    BadTxnError,
+    BadValsizeError,
+    CorruptedError,
+    CryptoFailError,
+    CursorFullError,
+    DbsFullError,
+    DiskError,
+    EnvEncryptionError,
+    Error,
+    IncompatibleError,
+    InvalidError,
+    InvalidParameterError,
+    KeyExistsError,
+    LockError,
+    MapFullError,
+    MapResizedError,
+    NotFoundError,
+    PageFullError,
+    PageNotFoundError,
+    PanicError,
+    ProblemError,
+    ReadersFullError,
+    ReadonlyError,
+    TlsFullError,
+    TxnFullError,
+    VersionMismatchError,
+)
+from zlmdb.lmdb.errors import MemoryError as MemoryError  # noqa: A004
 from zlmdb.lmdb.transaction import Transaction
 
 __version__ = "3.0.0"
@@ -20,6 +50,41 @@ __forked_from__ = "py-lmdb 3.0.0"
 
 open = Environment  # noqa: A001
 
-__all__ = [  # noqa: PLE0604
-    "Cursor", "Environment", "Transaction", "_Database", "enable_drop_gil", "version", *errors.__all__,
-]  # fmt: skip
+__all__ = [
+    "BadChecksumError",
+    "BadDbiError",
+    "BadRslotError",
+    "BadTxnError",
+    "BadValsizeError",
+    "CorruptedError",
+    "CryptoFailError",
+    "Cursor",
+    "CursorFullError",
+    "DbsFullError",
+    "DiskError",
+    "EnvEncryptionError",
+    "Environment",
+    "Error",
+    "IncompatibleError",
+    "InvalidError",
+    "InvalidParameterError",
+    "KeyExistsError",
+    "LockError",
+    "MapFullError",
+    "MapResizedError",
+    "MemoryError",
+    "NotFoundError",
+    "PageFullError",
+    "PageNotFoundError",
+    "PanicError",
+    "ProblemError",
+    "ReadersFullError",
+    "ReadonlyError",
+    "TlsFullError",
+    "Transaction",
+    "TxnFullError",
+    "VersionMismatchError",
+    "_Database",
+    "enable_drop_gil",
+    "version",
+]

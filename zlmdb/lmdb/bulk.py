@@ -51,7 +51,15 @@ def put_many(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int
     source = iter(items)
     consumed = added = 0
     size = FIRST_BATCH
-    while batch := list(islice(source, size)):
+    failure: BaseException | None = None
+    while failure is None:
+        batch: list[Any] = []
+        try:
+            batch.extend(islice(source, size))
+        except BaseException as problem:  # noqa: BLE001 (raised again, once what came before is stored)
+            failure = problem
+        if not batch:
+            break
         done = 0
         while done < len(batch):
             part = batch[done:] if done else batch
@@ -64,6 +72,8 @@ def put_many(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int
             done += count
             consumed += count
             added += stored
+    if failure is not None:
+        raise failure
     return consumed, added
 
 
@@ -77,7 +87,7 @@ def _put_batch(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, 
     result = ffi.new("uint32_t[2]")
     rc = lib.zl_put_many(cursor._c, data, len(data), flags, result)
     if rc and rc != _BAD_ITEM:
-        raise cursor._pytxn._pyenv._record_error("mdb_put", rc, batch[result[0]][0])
+        raise cursor._pytxn._pyenv._record_error("mdb_put", rc, *batch[result[0]])
     return result[0], result[1], len(data)
 
 
@@ -89,7 +99,7 @@ def _put_one(cursor: Cursor[Any], item: Any, flags: int) -> int:
     cursor._pytxn._settle()
     rc = lib.zl_cursor_put(cursor._c, key, len(key), value, len(value), flags)
     if rc and rc != KEYEXIST:
-        raise cursor._pytxn._pyenv._record_error("mdb_put", rc, key)
+        raise cursor._pytxn._pyenv._record_error("mdb_put", rc, key, value)
     return int(rc == 0)
 
 
@@ -113,14 +123,18 @@ def get_many(
         raise TypeError("keyfixed needs dupfixed_bytes")
     if dupdata and not values:
         raise TypeError("values=False gives keys only, it does not go with dupdata=True")
-    wanted = [key if key.__class__ is bytes else as_bytes(key, "key") for key in keys]
+    wanted = [key if type(key) is bytes else as_bytes(key, "key") for key in keys]
     if keyfixed:
         return _packed(cursor, wanted, dupfixed_bytes or 0)
     if dupfixed_bytes:
         return [pair for key in wanted for pair in _fixed_values(cursor, key, dupfixed_bytes)]
     if dupdata:
         return [pair for key in wanted if cursor.set_key(key) for pair in cursor.iternext_dup(keys=True)]
-    found = _pinned(cursor, wanted, values) if cursor._pytxn._views is not None else _lookup(cursor, wanted, values)
+    found = (
+        _pinned(cursor, wanted, values)
+        if cursor._pytxn._views is not None
+        else _lookup(cursor, wanted, values)
+    )
     if wanted:
         cursor.set_key(wanted[-1])
     return found
@@ -135,18 +149,22 @@ def _pinned(cursor: Cursor[Any], wanted: list[bytes], values: bool) -> list[Any]
     return [cursor.item() if values else cursor.key() for key in wanted if cursor.set_key(key)]
 
 
-def lookup(txn: Transaction[Any], dbi: int, wanted: list[bytes], values: bool = True) -> list[tuple[bytes, bytes]]:
+def lookup(
+    txn: Transaction[Any], dbi: int, wanted: list[bytes], values: bool = True
+) -> list[tuple[bytes, bytes]]:
     """(key, value) of each of the keys that exists."""
-    out: list[tuple[bytes, bytes]] = []
+    out: list[tuple[bytes, Any]] = []
     for begin in range(0, len(wanted), MOST):
         part = wanted[begin : begin + MOST]
         found, complete = _lookup_part(txn, dbi, part, values)
         pairs = zip(part, found, strict=True)
-        out.extend(pairs if complete else (pair for pair in pairs if pair[1] is not None))  # type: ignore[arg-type]
+        out.extend(pairs if complete else (pair for pair in pairs if pair[1] is not None))
     return out
 
 
-def _lookup_part(txn: Transaction[Any], dbi: int, part: list[bytes], values: bool) -> tuple[list[bytes | None], bool]:
+def _lookup_part(
+    txn: Transaction[Any], dbi: int, part: list[bytes], values: bool
+) -> tuple[list[bytes | None], bool]:
     """The value of each key, None for a missing one; and whether all were found."""
     keys = marshal.dumps(part, MARSHAL_VERSION)
     at, left = ffi.new("size_t *", 5), ffi.new("uint32_t *", len(part))
@@ -202,4 +220,6 @@ def _fixed_values(cursor: Cursor[Any], key: bytes, size: int) -> Iterator[tuple[
 def _packed(cursor: Cursor[Any], wanted: list[bytes], size: int) -> memoryview:
     if len({len(key) for key in wanted}) > 1:
         raise ValueError("keyfixed needs keys of one length")
-    return memoryview(b"".join(part for key in wanted for pair in _fixed_values(cursor, key, size) for part in pair))
+    return memoryview(
+        b"".join(part for key in wanted for pair in _fixed_values(cursor, key, size) for part in pair)
+    )

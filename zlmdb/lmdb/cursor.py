@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb import bulk, scan
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.database import DUPSORT, _Database
 from zlmdb.lmdb.errors import KEYEXIST, LARGE, NOTFOUND, error
+from zlmdb.lmdb.iteration import Iteration
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from zlmdb.lmdb.transaction import Transaction, V
 else:
@@ -24,7 +24,8 @@ else:
 
 # MDB_cursor_op
 FIRST, FIRST_DUP, GET_BOTH, GET_BOTH_RANGE, LAST, LAST_DUP = 0, 1, 2, 3, 6, 7
-NEXT, NEXT_DUP, NEXT_NODUP, PREV, PREV_DUP, PREV_NODUP, SET_KEY, SET_RANGE = 8, 9, 11, 12, 13, 14, 16, 17
+NEXT, NEXT_DUP, NEXT_NODUP, PREV, PREV_DUP, PREV_NODUP = 8, 9, 11, 12, 13, 14
+SET_KEY, SET_RANGE = 16, 17
 NODUPDATA = 0x20
 
 KEYS, VALUES, ITEMS = scan.KEYS, scan.VALUES, scan.ITEMS
@@ -32,15 +33,13 @@ KEYS, VALUES, ITEMS = scan.KEYS, scan.VALUES, scan.ITEMS
 _move = lib.zl_cursor_move
 _read = lib.zl_cursor_read
 _seek = lib.zl_cursor_seek
-_start = lib.zl_cursor_start
-_chain = chain.from_iterable
 
 
-class Cursor(Generic[V]):
+class Cursor(Iteration[V]):
     """A cursor on a database in a transaction (`mdb_cursor_open()`), at first not positioned.
 
-    While it is not positioned, `key()`, `value()` and `item()` give empty byte strings. Any move that fails leaves
-    it so. As a context manager it closes at the end; it also closes with its transaction.
+    While it is not positioned, `key()`, `value()` and `item()` give empty byte strings. Any move that fails
+    leaves it so. As a context manager it closes at the end; it also closes with its transaction.
 
     Args:
         db: the database, from `Environment.open_db()`.
@@ -51,10 +50,13 @@ class Cursor(Generic[V]):
         Error: the transaction is finished.
     """
 
-    __slots__ = ("__weakref__", "_ahead", "_buf", "_c", "_most", "_pydb", "_pytxn")
+    __slots__ = ("__weakref__", "_buf", "_pydb")
+
+    _buf: Any
+    _pydb: _Database
 
     def __init__(self, db: _Database, txn: Transaction[V]) -> None:
-        self._ahead: scan.Ahead | None = None
+        self._ahead = None
         self._most = scan.FIRST_BATCH
         self._pydb = db
         self._pytxn = txn
@@ -88,35 +90,17 @@ class Cursor(Generic[V]):
         self._drop_batch()
         lib.zl_cursor_close(self._c)
 
-    def _drop_batch(self) -> None:
-        """Move away from where a scan has read ahead."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.cut()
-            self._forget(ahead)
-
-    def _settle(self) -> None:
-        """Stand where a scan over this cursor has brought its reader."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.settle()
-            self._forget(ahead)
-
-    def _forget(self, ahead: scan.Ahead) -> None:
-        self._most = ahead.taken() or 1
-        batches = self._pytxn._batches
-        if batches is not None:
-            batches.discard(ahead)
-
     # -- reading --
 
     def key(self) -> V:
         """The key at the cursor; b"" if it is not positioned."""
-        return self._value_of(KEYS)
+        key: V = self._value_of(KEYS)
+        return key
 
     def value(self) -> V:
         """The value at the cursor; b"" if it is not positioned."""
-        return self._value_of(VALUES)
+        value: V = self._value_of(VALUES)
+        return value
 
     def item(self) -> tuple[V, V]:
         """The (key, value) at the cursor; (b"", b"") if it is not positioned."""
@@ -155,7 +139,9 @@ class Cursor(Generic[V]):
             raise error("mdb_cursor_get", code)
 
     def _read_pinned(self, what: int) -> list[Any]:
-        """[key, value], [key] or [value] at the cursor, read while LMDB is held still; [] if it is not positioned."""
+        """[key, value], [key] or [value] at the cursor, read while LMDB is held still; [] if it is not
+        positioned.
+        """
         view = ffi.new("zl_view *")
         rc = lib.zl_cursor_pin(self._c, what, view)
         if rc:
@@ -224,7 +210,9 @@ class Cursor(Generic[V]):
         return self._go(NEXT)
 
     def prev(self) -> bool:
-        """Move to the previous record (MDB_PREV), from an unpositioned cursor to the last; False at the beginning."""
+        """Move to the previous record (MDB_PREV), from an unpositioned cursor to the last; False at the
+        beginning.
+        """
         return self._go(PREV)
 
     def first_dup(self) -> bool:
@@ -268,8 +256,12 @@ class Cursor(Generic[V]):
         return self._find_pair(GET_BOTH, key, value)
 
     def set_range(self, key: bytes) -> bool:
-        """Move to the first key that is not below `key` (MDB_SET_RANGE); an empty key means the first of all."""
-        return self._find(SET_RANGE, key) if len(key) else self.first()
+        """Move to the first key that is not below `key` (MDB_SET_RANGE); an empty key means the first of
+        all.
+        """
+        if type(key) is not bytes:
+            key = as_bytes(key, "key")
+        return self._find(SET_RANGE, key) if key else self.first()
 
     def set_range_dup(self, key: bytes, value: bytes) -> bool:
         """Move to the first value of `key` that is not below `value` (MDB_GET_BOTH_RANGE)."""
@@ -288,57 +280,6 @@ class Cursor(Generic[V]):
     def _bound(self, kind: int, limit: bytes | None) -> None:
         if limit and lib.zl_cursor_bound(self._c, kind, limit, len(limit)):
             raise MemoryError
-
-    # -- iterating --
-
-    def _iterate(self, op: int, keys: bool, values: bool, start: int | None) -> Iterator[Any]:
-        if self._ahead is not None:
-            self._settle()
-        if start is not None:
-            rc = _start(self._c, start)
-            if rc and rc != NOTFOUND:
-                raise error("mdb_cursor_get", rc)
-        what = (ITEMS if values else KEYS) if keys or not values else VALUES
-        kind = scan.Scan if self._pytxn._views is None else scan.ViewScan
-        return _chain(kind(self, op, what, self._most))
-
-    def iternext(self, keys: bool = True, values: bool = True) -> Iterator[Any]:
-        """Iterate from the current record to the end; from the first one if the cursor is not positioned.
-
-        The iterator moves the cursor itself: the record it gave last is the cursor's current one, and moving the
-        cursor moves the iterator. At the end the cursor is not positioned.
-
-        Args:
-            keys: include keys.
-            values: include values.
-
-        Returns:
-            An iterator of (key, value), or of keys or values alone.
-        """
-        return self._iterate(NEXT, keys, values, FIRST)
-
-    def iterprev(self, keys: bool = True, values: bool = True) -> Iterator[Any]:
-        """Iterate from the current record to the beginning; from the last one if the cursor is not positioned."""
-        return self._iterate(PREV, keys, values, LAST)
-
-    def iternext_nodup(self, keys: bool = True, values: bool = False) -> Iterator[Any]:
-        """Iterate over keys upwards, with the first value of each."""
-        return self._iterate(NEXT_NODUP, keys, values, FIRST)
-
-    def iterprev_nodup(self, keys: bool = True, values: bool = False) -> Iterator[Any]:
-        """Iterate over keys downwards, with the last value of each."""
-        return self._iterate(PREV_NODUP, keys, values, LAST)
-
-    def iternext_dup(self, keys: bool = False, values: bool = True) -> Iterator[Any]:
-        """Iterate over the values of the current key upwards; nothing if the cursor is not positioned."""
-        return self._iterate(NEXT_DUP, keys, values, None)
-
-    def iterprev_dup(self, keys: bool = False, values: bool = True) -> Iterator[Any]:
-        """Iterate over the values of the current key downwards; nothing if the cursor is not positioned."""
-        return self._iterate(PREV_DUP, keys, values, None)
-
-    def __iter__(self) -> Iterator[tuple[V, V]]:
-        return self.iternext()
 
     # -- writing --
 
@@ -377,8 +318,10 @@ class Cursor(Generic[V]):
     def put(
         self, key: bytes, value: bytes, dupdata: bool = True, overwrite: bool = True, append: bool = False
     ) -> bool:
-        """Store a record (`mdb_cursor_put()`) and move to it; arguments and errors as for `Transaction.put()`."""
-        if key.__class__ is not bytes or value.__class__ is not bytes:
+        """Store a record (`mdb_cursor_put()`) and move to it; arguments and errors as for
+        `Transaction.put()`.
+        """
+        if type(key) is not bytes or type(value) is not bytes:
             key, value = as_record(key, value)
         self._pytxn._settle()
         flags = bulk.put_flags(dupdata, overwrite, append, self._pydb._flags & DUPSORT)
@@ -387,7 +330,7 @@ class Cursor(Generic[V]):
             return True
         if rc == KEYEXIST:
             return False
-        raise self._pytxn._pyenv._record_error("mdb_put", rc, key)
+        raise self._pytxn._pyenv._record_error("mdb_put", rc, key, value)
 
     def putmulti(
         self,
@@ -400,6 +343,9 @@ class Cursor(Generic[V]):
 
         Args:
             items: (key, value) tuples.
+            dupdata: as for `put()`.
+            overwrite: as for `put()`.
+            append: as for `put()`.
 
         Returns:
             (consumed, added): the number of items, and of those that `put()` would have answered with True.
@@ -445,8 +391,8 @@ class Cursor(Generic[V]):
         Args:
             keys: the keys.
             dupdata: give every value of a key, not only the first.
-            dupfixed_bytes: the length of each value of a dupfixed database, in bytes: values are then read a page
-                at a time.
+            dupfixed_bytes: the length of each value of a dupfixed database, in bytes: values are then read a
+                page at a time.
             keyfixed: all keys have one length, too: return one buffer of packed key and value pairs, as for a
                 NumPy structured array.
             values: with False, the keys that exist are returned, and no value is read.
@@ -455,7 +401,8 @@ class Cursor(Generic[V]):
             A list of (key, value); with `keyfixed` a memoryview; with `values=False` a list of keys.
 
         Raises:
-            TypeError: `keyfixed` without `dupfixed_bytes`, one of these without `dupdata`, or `dupdata` without values.
+            TypeError: `keyfixed` without `dupfixed_bytes`, one of these without `dupdata`, or `dupdata`
+                without values.
             ValueError: `keyfixed` with keys of different lengths.
             OverflowError: `dupfixed_bytes` is negative.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterable
 from errno import EINVAL
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from zlmdb.lmdb.errors import (
     BAD_VALSIZE,
     BadValsizeError,
     DbsFullError,
+    Error,
     IncompatibleError,
     InvalidParameterError,
     NotFoundError,
@@ -30,10 +32,11 @@ class Databases:
     transaction has it forgotten here if it aborts.
     """
 
-    __slots__ = ("_known", "_owner", "lock", "main")
+    __slots__ = ("_known", "_opener", "_owner", "lock", "main")
 
     def __init__(self, main_flags: int) -> None:
         self._known: dict[bytes, _Database] = {}
+        self._opener: weakref.ref[Transaction[Any]] | None = None
         self._owner = object()
         self.lock = threading.RLock()
         self.main = _Database(1, main_flags, self._owner)
@@ -51,6 +54,7 @@ class Databases:
         """
         if b"\0" in name:
             raise BadValsizeError("a database name cannot contain NUL", BAD_VALSIZE)
+        self._take_turn(txn)
         txn._settle()
         dbi, got = ffi.new("unsigned *"), ffi.new("unsigned *")
         rc = lib.zl_dbi_open(txn._c, name, flags, dbi, got)
@@ -61,6 +65,16 @@ class Databases:
         txn._provisional = [*(txn._provisional or ()), name]
         return db
 
+    def _take_turn(self, txn: Transaction[Any]) -> None:
+        """Two transactions that open databases at once collide: LMDB gives both the same numbers."""
+        root = txn
+        while root._parent is not None:
+            root = root._parent
+        opener = self._opener() if self._opener else None
+        if opener is not None and opener is not root and not opener._done:
+            raise Error("Another transaction has opened a database: end it before this one opens a new one")
+        self._opener = weakref.ref(root)
+
     def names(self, txn: Transaction[Any], terminated: bool) -> list[bytes]:
         """The names of the databases that a transaction sees and can open.
 
@@ -69,7 +83,7 @@ class Databases:
             terminated: the main database holds names with a NUL at their end, as LMDB 1.0 writes them.
         """
         keys = map(bytes, txn.keys(db=self.main))
-        names = (key.removesuffix(b"\0") if terminated else key for key in keys)
+        names = (key[:-1] for key in keys if key.endswith(b"\0")) if terminated else keys
         return [name for name in names if name and b"\0" not in name and self._opens(txn, name)]
 
     def _opens(self, txn: Transaction[Any], name: bytes) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import operator
 import os
-import struct
 import sys
-from itertools import pairwise
 
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.errors import Error
 
 MAGIC = 0xBEEFC0DE
+MAGIC_BYTES = MAGIC.to_bytes(4, sys.byteorder)
 SNIFF_BYTES = 64
 MAJOR_OF_FORMAT = {1: 0, 3: 1}
 """LMDB's major version by the data version (`MDB_DATA_VERSION`) that a file carries."""
@@ -50,15 +49,20 @@ DEFAULT_MAJOR = _default_major()
 def sniff(path: bytes, subdir: bool) -> int:
     """The data version that a data file carries; 0 if it is missing, short or not LMDB's."""
     try:
-        with open(os.path.join(path, b"data.mdb") if subdir else path, "rb") as file:
-            head = file.read(SNIFF_BYTES)
+        fd = os.open(os.path.join(path, b"data.mdb") if subdir else path, os.O_RDONLY)
     except OSError:
         return 0
-    words = struct.unpack(f"={len(head) // 4}I", head[: len(head) // 4 * 4])
-    for word, following in pairwise(words):
-        if word == MAGIC:
-            return int(following)
-    return 0
+    try:
+        head = os.read(fd, SNIFF_BYTES)
+    except OSError:  # a directory
+        return 0
+    finally:
+        os.close(fd)
+    at = head.find(MAGIC_BYTES)
+    while at > 0 and at % 4:
+        at = head.find(MAGIC_BYTES, at + 1)
+    version = head[at + 4 : at + 8]
+    return int.from_bytes(version, sys.byteorder) if at >= 0 and len(version) == 4 else 0
 
 
 def choose(path: bytes, subdir: bool, lib_version: int | None) -> int:

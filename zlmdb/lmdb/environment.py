@@ -20,6 +20,9 @@ from zlmdb.lmdb.transaction import Transaction
 
 CP_COMPACT = 0x01
 
+_get_once = lib.zl_get_once
+_new_transaction = Transaction.__new__
+
 
 class Environment(Status):
     """An LMDB environment (`mdb_env_open()`); as a context manager it closes at the end.
@@ -53,7 +56,7 @@ class Environment(Status):
         Error: the path is open in this process already, is missing or unsuitable, or its format is unknown;
             with the operating system's code where it has one. Subclasses tell LMDB's own reasons.
         OSError: the directory could not be created.
-        OverflowError: a size or count is negative.
+        OverflowError: a size or count is negative or too large.
         TypeError: a size or count is not an integer, or `path` not a path.
     """
 
@@ -216,17 +219,21 @@ class Environment(Status):
             map_size: bytes; 0 adopts the size that another process has set.
 
         Raises:
-            OverflowError: `map_size` is negative.
+            OverflowError: `map_size` is negative or too large.
+            MemoryError: there is no address space for a map of that size; the former map stays.
             Error: a write transaction is active, or the environment is closed.
         """
-        size = opening.count("map_size", map_size)
+        size = opening.count("map_size", map_size, opening.MAX_SIZE)
+        opening.check_room(size)
         rc = lib.zl_env_resize_begin(self._c)
         if rc:
             raise error("mdb_env_set_mapsize", rc)
-        self._cut_batches()
-        self._release_views()
-        rc = lib.zl_env_resize_end(self._c, size, self._keep_mapped)
-        self._keep_mapped = False
+        try:
+            self._cut_batches()
+            self._release_views()
+        finally:  # else every other thread would wait for the resizing to end
+            rc = lib.zl_env_resize_end(self._c, size, self._keep_mapped)
+            self._keep_mapped = False
         if rc:
             raise error("mdb_env_set_mapsize", rc)
 
@@ -283,7 +290,10 @@ class Environment(Status):
                 return known
             if txn is not None:
                 return databases.open(self._own(txn), name, flags)
-        with self.begin(write=not self.readonly) as own, databases.lock:
+            if self.readonly:
+                with self.begin() as own:
+                    return databases.open(own, name, flags)
+        with self.begin(write=True) as own, databases.lock:  # which may wait, and so not under the lock
             return databases.get(name) or databases.open(own, name, flags)
 
     def dbs(self, txn: Transaction[Any] | None = None) -> list[bytes]:
@@ -304,6 +314,8 @@ class Environment(Status):
             own.abort()
 
     def _own(self, txn: Transaction[Any]) -> Transaction[Any]:
+        if not isinstance(txn, Transaction):
+            raise TypeError(f"txn must be a Transaction of this environment, not {type(txn).__name__}")
         if txn._pyenv is not self:
             raise InvalidParameterError("the transaction belongs to another environment", EINVAL)
         return txn
@@ -361,7 +373,7 @@ class Environment(Status):
         buffers: bool = False,
     ) -> Transaction[Any]:
         """Begin a transaction; see `Transaction`."""
-        return Transaction(self, db, parent, write, buffers)
+        return _new_transaction(Transaction, self, db, parent, write, buffers)
 
     def get(self, key: bytes, default: Any = None, db: _Database | None = None) -> Any:
         """The value of a key in a snapshot of its own: begin, get and end in one call.
@@ -375,15 +387,21 @@ class Environment(Status):
             BadValsizeError: the key is empty.
             Error: the environment is closed.
         """
-        if key.__class__ is not bytes:
+        if type(key) is not bytes:
             key = as_bytes(key, "key")
         dbi = 1 if db is None else self._dbi_of(db)
-        c, buffer = slot = self._slots.pop() if self._slots else self._new_slot()
-        n = lib.zl_get_once(c, dbi, key, len(key))
-        value = buffer[:n] if n >= 0 else default
-        self._slots.append(slot)
-        if n >= 0 or n == NOTFOUND:
+        try:
+            slot = self._slots.pop()
+        except IndexError:
+            slot = self._new_slot()
+        n = _get_once(slot[0], dbi, key, len(key))
+        if n >= 0:
+            value = slot[1][:n]
+            self._slots.append(slot)
             return value
+        self._slots.append(slot)
+        if n == NOTFOUND:
+            return default
         if n != LARGE:
             raise error("mdb_get", n)
         with self.begin() as txn:
@@ -391,6 +409,6 @@ class Environment(Status):
 
     def getmulti(self, keys: Iterable[bytes], db: _Database | None = None) -> list[tuple[bytes, bytes]]:
         """(key, value) of each of the keys that exists, all from one snapshot."""
-        wanted = [key if key.__class__ is bytes else as_bytes(key, "key") for key in keys]
+        wanted = [key if type(key) is bytes else as_bytes(key, "key") for key in keys]
         with self.begin() as txn:
             return bulk.lookup(txn, 1 if db is None else self._dbi_of(db), wanted)

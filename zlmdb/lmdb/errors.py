@@ -268,6 +268,7 @@ _OWN_TEXTS = {
 NOTFOUND = -30798
 KEYEXIST = -30799
 MAP_FULL = -30792
+BAD_TXN = -30782
 BAD_VALSIZE = -30781
 LARGE: int = lib.ZL_LARGE
 _CLOSED: int = lib.ZL_CLOSED
@@ -295,6 +296,3 @@ def error(what: str | bytes, code: int) -> Error:
 def closed() -> Error:
     """The exception for use of something closed, finished or dropped."""
     return Error(CLOSED_TEXT)
-
-
-__all__ = ["Error", *(klass.__name__ for klass in dict.fromkeys(BY_CODE.values()))]  # noqa: PLE0604

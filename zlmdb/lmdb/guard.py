@@ -50,7 +50,9 @@ class Registration:
         self._path = path
         self._files = files
         self._keys: set[Key] = set()
-        self._add({os.path.realpath(files[0]), *self._existing()})
+        existing = self._existing()
+        self._settled = len(existing) == len(files)
+        self._add(existing if self._settled else {os.path.realpath(files[0]), *existing})
 
     def _existing(self) -> set[Key]:
         return {key for key in map(_key, self._files) if key is not None}
@@ -79,6 +81,8 @@ class Registration:
         Raises:
             Error: one of them belongs to an environment that was opened meanwhile.
         """
+        if self._settled:  # they did before
+            return
         files = self._existing()
         self._add(files)
         self._remove(self._keys - files)

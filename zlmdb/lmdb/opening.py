@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import operator
 import os
 from contextlib import suppress
@@ -32,6 +33,8 @@ FLAGS = {
 
 DEFAULT_MAP_SIZE = 10 * 1024 * 1024
 AUTO = "auto"
+MAX_COUNT = 2**31 - 1
+MAX_SIZE = 2**63 - 1
 ADDRESS_RESERVE = 1 << 40
 """Address space reserved for a map that grows by itself, in bytes; less where the system gives less."""
 
@@ -49,7 +52,10 @@ _HINTS = {
     errno.EROFS: _NOT_PERMITTED,
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "the disk quota is used up",
-    errno.ENOMEM: "there is no address space for a map of that size: open it with a smaller map_size",
+    errno.ENOMEM: (
+        "there is no address space for a map of that size, or no memory for so many databases: "
+        "open it with a smaller map_size or max_dbs"
+    ),
     errno.EAGAIN: "another process has locked it",
     errno.EINVAL: _NO_MAPS_OR_LOCKS,
     errno.ENODEV: _NO_MAPS_OR_LOCKS,
@@ -91,12 +97,12 @@ def native_path(path: Path) -> bytes:
     return raw
 
 
-def count(name: str, value: int) -> int:
+def count(name: str, value: int, most: int = MAX_COUNT) -> int:
     """A size or number that an argument gives.
 
     Raises:
         TypeError: it is not an integer.
-        OverflowError: it is negative.
+        OverflowError: it is negative, or more than LMDB takes.
     """
     try:
         number = operator.index(value)
@@ -104,7 +110,26 @@ def count(name: str, value: int) -> int:
         raise TypeError(f"{name} must be an integer, not {value!r} ({type(value).__name__})") from None
     if number < 0:
         raise OverflowError(f"{name} must be >= 0, not {number}")
+    if number > most:
+        raise OverflowError(f"{name} must be <= {most}, not {number}")
     return number
+
+
+def check_room(map_size: int) -> None:
+    """See whether a map of this size fits into the address space.
+
+    LMDB gives up the map that it has before it makes another, and where that fails it is left without any.
+
+    Raises:
+        MemoryError: it does not fit.
+    """
+    if map_size == 0 or not hasattr(mmap, "MAP_PRIVATE"):
+        return
+    try:
+        mmap.mmap(-1, map_size, flags=mmap.MAP_PRIVATE, prot=0).close()
+    except OSError as problem:
+        code = problem.errno or errno.ENOMEM
+        raise error("mdb_env_set_mapsize", code).advise("choose a smaller map_size") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +150,13 @@ class Limits:
 
         Raises:
             TypeError: one is not an integer; `map_size` may also be "auto".
-            OverflowError: one is negative.
+            OverflowError: one is negative or too large.
         """
         auto = isinstance(map_size, str)
         if auto and map_size != AUTO:
             raise TypeError(f'map_size must be an integer number of bytes or "auto", not {map_size!r}')
         return cls(
-            DEFAULT_MAP_SIZE if isinstance(map_size, str) else count("map_size", map_size),
+            DEFAULT_MAP_SIZE if isinstance(map_size, str) else count("map_size", map_size, MAX_SIZE),
             count("max_readers", max_readers),
             count("max_dbs", max_dbs),
             count("max_spare_txns", max_spare_txns),

@@ -1,12 +1,12 @@
 """Iteration: records come from C in batches, while every cursor seems to move one record at a time.
 
 A scan asks C for a batch of records ahead of the reader and hands out plain list iterators over it, so that
-delivering a record costs no call of ours. LMDB's cursor meanwhile stands on the last record of the batch. Whatever
-needs the true position (another cursor method, a write in the transaction) first calls `Ahead.settle()`, which
-empties the list under the reader, and puts LMDB's cursor back on the record that the reader saw last; the scan then
-continues from there with a new, small batch. Batches double while they are consumed whole, and a cursor's next scan
-begins with as many records as its last one has delivered, so that a loop that writes as it reads, or stops early,
-wastes little.
+delivering a record costs no call of ours. LMDB's cursor meanwhile stands on the last record of the batch.
+Whatever needs the true position (another cursor method, a write in the transaction) first calls
+`Ahead.settle()`, which empties the list under the reader, and puts LMDB's cursor back on the record that the
+reader saw last; the scan then continues from there with a new, small batch. Batches double while they are
+consumed whole, and a cursor's next scan begins with as many records as its last one has delivered, so that a
+loop that writes as it reads, or stops early, wastes little.
 """
 
 from __future__ import annotations
@@ -14,17 +14,13 @@ from __future__ import annotations
 import marshal
 import sys
 from collections.abc import Iterator
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.buffers import as_bytes
-from zlmdb.lmdb.database import INTEGERKEY, REVERSEKEY, _Database
 from zlmdb.lmdb.errors import LARGE, error
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.cursor import Cursor
-    from zlmdb.lmdb.transaction import Transaction
 
 KEYS: int = lib.ZL_KEYS
 VALUES: int = lib.ZL_VALUES
@@ -154,7 +150,9 @@ def cut(batches: set[Ahead]) -> None:
 
 
 def settle(batches: set[Ahead]) -> None:
-    """The transaction of these batches writes: LMDB adjusts the cursors, so they must stand where they seem to."""
+    """The transaction of these batches writes: LMDB adjusts the cursors, so they must stand where they
+    seem to.
+    """
     while batches:
         batches.pop().settle()
 
@@ -171,8 +169,8 @@ class Scan:
 
     __slots__ = ("_ahead", "_cursor", "_most", "_op", "_what")
 
-    def __init__(self, cursor: Cursor[Any], op: int, what: int, most: int) -> None:
-        self._cursor = cursor
+    def __init__(self, cursor: Any, op: int, what: int, most: int) -> None:
+        self._cursor: Cursor[Any] = cursor
         self._op = op
         self._what = what
         self._most = most
@@ -204,7 +202,7 @@ class Scan:
         else:
             self._ahead = cursor._ahead = ahead = Ahead(cursor._c, self._op, self._what, items, iterator)
             cursor._pytxn._register(ahead)
-        return zip(iterator, iterator) if self._what == ITEMS else iterator  # noqa: B905: strict= doubles the cost
+        return zip(iterator, iterator) if self._what == ITEMS else iterator  # noqa: B905 (strict= doubles the cost)
 
     def _resume(self, last: Ahead) -> None:
         """Go on where the cursor was settled."""
@@ -246,56 +244,3 @@ class ViewScan(Scan):
             return cursor._from_views(views[0:n], self._what)
         finally:
             lib.zl_unpin(txn._c)
-
-
-def successor(prefix: bytes) -> bytes | None:
-    """The smallest byte string above all that begin with `prefix`; None if there is none."""
-    stem = prefix.rstrip(b"\xff")
-    return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
-
-
-def _bounds(
-    flags: int, start: bytes | None, stop: bytes | None, prefix: bytes | None
-) -> tuple[bytes | None, bytes | None]:
-    """The range [start, stop) that the arguments of `Transaction.items()` describe together."""
-    start = None if start is None else as_bytes(start, "start")
-    stop = None if stop is None else as_bytes(stop, "stop")
-    if flags & INTEGERKEY and any(bound is not None and len(bound) not in (4, 8) for bound in (start, stop)):
-        raise ValueError("start and stop of an integerkey database must be native integers of 4 or 8 bytes")
-    if prefix is None:
-        return start, stop
-    if flags & (INTEGERKEY | REVERSEKEY):
-        raise ValueError("prefix needs a database that orders keys byte by byte, not integerkey or reverse_key")
-    prefix = as_bytes(prefix, "prefix")
-    end = successor(prefix)
-    low = prefix if start is None else max(start, prefix)
-    return low, stop if end is None else end if stop is None else min(stop, end)
-
-
-def range_iterator(
-    txn: Transaction[Any],
-    db: _Database | None,
-    what: int,
-    start: bytes | None,
-    stop: bytes | None,
-    prefix: bytes | None,
-    reverse: bool,
-    limit: int | None,
-) -> Iterator[Any]:
-    """Iterate over a range with a cursor of its own; see `Transaction.items()`."""
-    if limit is not None and limit < 0:
-        raise ValueError(f"limit must be >= 0, not {limit}")
-    cursor: Cursor[Any] = txn.cursor(db)
-    low, high = _bounds(cursor._pydb._flags, start, stop, prefix)
-    if reverse:
-        found = cursor._seek_below(high)
-        cursor._bound(lib.ZL_BOUND_FROM, low)
-    else:
-        found = cursor.set_range(low) if low else cursor.first()
-        cursor._bound(lib.ZL_BOUND_BELOW, high)
-    if not found or high == b"":
-        cursor.close()
-        return iter(())
-    kind = Scan if txn._views is None else ViewScan
-    records = chain.from_iterable(kind(cursor, PREV if reverse else NEXT, what, FIRST_BATCH if limit is None else limit))
-    return records if limit is None else islice(records, limit)

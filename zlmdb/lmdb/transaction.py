@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from errno import EINVAL
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb import bulk, scan
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import Views, as_bytes, as_record
 from zlmdb.lmdb.cursor import Cursor
 from zlmdb.lmdb.database import DROPPED, DUPSORT, _Database
-from zlmdb.lmdb.errors import KEYEXIST, LARGE, NOTFOUND, InvalidParameterError, closed, error
+from zlmdb.lmdb.errors import BAD_TXN, KEYEXIST, LARGE, NOTFOUND, InvalidParameterError, closed, error
+from zlmdb.lmdb.ranges import Ranges
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, TypeVar
+    from typing import Self
+
+    from typing_extensions import TypeVar
 
     from zlmdb.lmdb.environment import Environment
 
@@ -32,66 +34,94 @@ OTHER_THREAD: int = lib.ZL_OTHER_THREAD
 
 _abort = lib.zl_txn_abort
 _commit = lib.zl_txn_commit
+_del = lib.zl_del
 _begin = lib.zl_txn_begin
+_begin_read = lib.zl_txn_begin_read
 _get = lib.zl_get
 _get_pin = lib.zl_get_pin
 _put = lib.zl_put
 _release = lib.zl_txn_release
 _unpin = lib.zl_unpin
+_new = object.__new__
 _NULL = ffi.NULL
 
 
-class Transaction(Generic[V]):
-    """A transaction of an environment (`mdb_txn_begin()`); as a context manager it commits, or aborts on an exception.
+class Transaction(Ranges[V]):
+    """A transaction of an environment (`mdb_txn_begin()`); as a context manager it commits, or aborts on an
+    exception.
 
     Args:
         env: the environment.
         db: the database that methods use when not told another; the main database by default.
-        parent: an open write transaction to nest in. LMDB 0.9 nests write transactions only; LMDB 1.0 also nests
-            read-only ones, which see the parent's writes.
+        parent: an open write transaction to nest in. LMDB 0.9 nests write transactions only; LMDB 1.0 also
+            nests read-only ones, which see the parent's writes.
         write: whether it may write. One write transaction is open at a time over all processes; others wait.
-        buffers: hand out memoryviews on LMDB's own pages instead of copies in bytes objects. They are valid until
-            the transaction ends; reading one later raises ValueError.
+        buffers: hand out memoryviews on LMDB's own pages instead of copies in bytes objects. They are valid
+            until the transaction ends; reading one later raises ValueError.
 
     Raises:
         InvalidParameterError: `parent` is read-only, or of another environment.
         ReadonlyError: `write` in a read-only environment.
-        ReadersFullError: every slot of the reader table is taken, also after clearing those of dead processes.
+        ReadersFullError: every slot of the reader table is taken, also after clearing those of dead
+            processes.
         Error: this thread already has a write transaction; or `env` or `parent` is closed.
     """
 
-    # What most transactions never set; an instance has its own where it needs one.
-    _batches: set[scan.Ahead] | None = None
-    _dbi = 1
-    _done = True
-    _parent: Transaction[Any] | None = None
-    _provisional: list[bytes] | None = None
-    _reusable = True
-    """Nothing else refers to the handle, so that it can serve another transaction."""
-    _views: Views | None = None
+    __slots__ = (
+        "__weakref__", "_batches", "_buf", "_c", "_dbi", "_done", "_parent", "_provisional", "_pydb",
+        "_pyenv", "_reusable", "_slot", "_views", "_write",
+    )  # fmt: skip
 
-    def __init__(
-        self,
+    _batches: set[scan.Ahead] | None
+    _buf: Any
+    _c: Any
+    _dbi: int
+    _done: bool
+    _parent: Transaction[Any] | None
+    _provisional: list[bytes] | None
+    _pydb: _Database
+    _pyenv: Environment
+    _reusable: bool
+    _slot: tuple[Any, Any]
+    _views: Views | None
+    _write: bool
+
+    # Not in __init__(): Environment.begin() saves the detour through type.__call__().
+    def __new__(
+        cls,
         env: Environment,
         db: _Database | None = None,
         parent: Transaction[Any] | None = None,
         write: bool = False,
         buffers: bool = False,
-    ) -> None:
-        self._slot = slot = env._slots.pop() if env._slots else env._new_slot()
+    ) -> Self:
+        """Begin; see the class."""
+        dbi = 1 if db is None else env._dbi_of(db)
+        try:
+            slot = env._slots.pop()
+        except IndexError:
+            slot = env._new_slot()
+        self = _new(cls)
+        self._slot = slot
         self._c, self._buf = slot
         self._pyenv = env
+        self._pydb = env._main if db is None else db
+        self._dbi = dbi
         self._write = write
-        self._pydb = env._main
-        if db is not None:
-            self._pydb = db
-            self._dbi = env._dbi_of(db)
-        if buffers:
-            self._views = Views()
-        rc = _begin(self._c, _NULL, write) if parent is None else self._begin_child(parent, write)
+        self._views = Views() if buffers else None
+        self._batches = None
+        self._parent = None
+        self._provisional = None
+        self._reusable = True  # nothing else refers to the handle, so that it can serve another transaction
+        self._done = True
+        if parent is not None:
+            rc = self._begin_child(parent, write)
+        else:
+            rc = _begin(self._c, _NULL, write) if write else _begin_read(self._c)
         if rc:
             raise error("mdb_txn_begin", rc)
         self._done = False
+        return self
 
     def _begin_child(self, parent: Transaction[Any], write: bool) -> int:
         if parent._pyenv is not self._pyenv:
@@ -102,7 +132,7 @@ class Transaction(Generic[V]):
         self._reusable = False
         parent._settle()
         rc = int(_begin(self._c, parent._c, write))
-        if rc == EINVAL and not write:
+        if rc in (EINVAL, BAD_TXN) and not (write or self._pyenv._major):
             raise InvalidParameterError("A read-only transaction nests in LMDB 1.0 environments only", EINVAL)
         return rc
 
@@ -118,7 +148,7 @@ class Transaction(Generic[V]):
             return
         if exc_type is not None:
             self.abort()
-        elif self._batches is not None or self._views or self._provisional:
+        elif self._batches is not None or self._views is not None or self._provisional is not None:
             self._commit(ignore_closed=True)
         else:  # the usual case, without detours
             self._done = True
@@ -127,18 +157,14 @@ class Transaction(Generic[V]):
                 self._raise_uncommitted(rc)
 
     def __del__(self) -> None:
-        try:
-            slot = self._slot
-        except AttributeError:  # the constructor failed before there was anything to undo
-            return
         if self._done and self._reusable:
-            self._pyenv._slots.append(slot)
+            self._pyenv._slots.append(self._slot)
             return
         if not self._done:
             self._end()
-        if _release(slot[0]):
-            self._pyenv._slots.append(slot)
-        self._forget_provisional()
+            self._forget_provisional()
+        if _release(self._c):
+            self._pyenv._slots.append(self._slot)
 
     # -- ending --
 
@@ -199,9 +225,8 @@ class Transaction(Generic[V]):
     def abort(self) -> None:
         """Undo the transaction (`mdb_txn_abort()`). Harmless on a finished one."""
         self._end()
+        self._forget_provisional()  # before another thread can open them again
         _abort(self._c)
-        if self._provisional:
-            self._forget_provisional()
 
     def _keep_provisional(self) -> None:
         """Databases opened here live on: with the parent, or for good."""
@@ -280,7 +305,7 @@ class Transaction(Generic[V]):
             BadValsizeError: the key is empty.
             Error: the transaction is finished.
         """
-        if key.__class__ is not bytes:
+        if type(key) is not bytes:
             key = as_bytes(key, "key")
         dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
         if self._views is None:
@@ -344,25 +369,36 @@ class Transaction(Generic[V]):
 
         Raises:
             ReadonlyError: the transaction is read-only.
-            BadValsizeError: the key is empty or too long, or the value's length does not fit a dupsort database.
+            BadValsizeError: the key is empty or too long, or the value's length does not fit a dupsort
+                database.
             MapFullError: the map is full; the transaction must be aborted.
             Error: the transaction is finished.
         """
-        if key.__class__ is not bytes or value.__class__ is not bytes:
+        if type(key) is not bytes or type(value) is not bytes:
             key, value = as_record(key, value)
-        if self._batches:
+        if self._batches is not None:
             self._settle()
-        if db is None:
-            dbi, dupsort = self._dbi, self._pydb._flags & DUPSORT
-        else:
-            dbi, dupsort = self._pyenv._dbi_of(db), db._flags & DUPSORT
-        flags = 0 if dupdata and overwrite and not append else bulk.put_flags(dupdata, overwrite, append, dupsort)
-        rc = _put(self._c, dbi, key, len(key), value, len(value), flags)
+        flags = 0
+        if append:
+            flags = bulk.put_flags(
+                dupdata, overwrite, append, (self._pydb if db is None else db)._flags & DUPSORT
+            )
+        elif not (overwrite and dupdata):
+            flags = (0 if overwrite else bulk.NOOVERWRITE) | (0 if dupdata else bulk.NODUPDATA)
+        rc = _put(
+            self._c,
+            self._dbi if db is None else self._pyenv._dbi_of(db),
+            key,
+            len(key),
+            value,
+            len(value),
+            flags,
+        )
         if rc == 0:
             return True
         if rc == KEYEXIST:
             return False
-        raise self._pyenv._record_error("mdb_put", rc, key)
+        raise self._pyenv._record_error("mdb_put", rc, key, value)
 
     def delete(self, key: bytes, value: bytes = b"", db: _Database | None = None) -> bool:
         """Delete a key (`mdb_del()`); in a dupsort database, with a non-empty `value`, only that pair.
@@ -375,14 +411,14 @@ class Transaction(Generic[V]):
             BadValsizeError: the key is empty or too long.
             Error: the transaction is finished.
         """
-        if key.__class__ is not bytes:
+        if type(key) is not bytes:
             key = as_bytes(key, "key")
-        if value.__class__ is not bytes:
+        if type(value) is not bytes:
             value = b"" if value is None else as_bytes(value, "value")
-        if self._batches:
+        if self._batches is not None:
             self._settle()
         dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
-        rc = lib.zl_del(self._c, dbi, key, len(key), value, len(value))
+        rc = _del(self._c, dbi, key, len(key), value, len(value))
         if rc == 0:
             return True
         if rc == NOTFOUND:
@@ -402,58 +438,3 @@ class Transaction(Generic[V]):
     def cursor(self, db: _Database | None = None) -> Cursor[V]:
         """A cursor on a database, not yet positioned (`mdb_cursor_open()`)."""
         return Cursor(self._pydb if db is None else db, self)
-
-    # -- ranges --
-
-    def items(
-        self,
-        start: bytes | None = None,
-        stop: bytes | None = None,
-        prefix: bytes | None = None,
-        reverse: bool = False,
-        limit: int | None = None,
-        db: _Database | None = None,
-    ) -> Iterator[tuple[V, V]]:
-        """The records of a range of keys, in key order.
-
-        Args:
-            start: the first key of the range, included; by default the range is open below.
-            stop: the end of the range, not included; by default the range is open above.
-            prefix: only keys that begin with it. Not together with a database that orders keys otherwise than
-                byte by byte (`reverse_key`, `integerkey`).
-            reverse: walk from the end of the range down.
-            limit: at most this many records.
-            db: the database; by default the transaction's.
-
-        Returns:
-            An iterator of (key, value). In a dupsort database a key comes once with each of its values.
-
-        Raises:
-            ValueError: `limit` is negative, or `prefix` is used on a database that does not order by prefix.
-            Error: the transaction is finished.
-        """
-        return scan.range_iterator(self, db, scan.ITEMS, start, stop, prefix, reverse, limit)
-
-    def keys(
-        self,
-        start: bytes | None = None,
-        stop: bytes | None = None,
-        prefix: bytes | None = None,
-        reverse: bool = False,
-        limit: int | None = None,
-        db: _Database | None = None,
-    ) -> Iterator[V]:
-        """The keys of a range, in order, without reading values; arguments as for `items()`."""
-        return scan.range_iterator(self, db, scan.KEYS, start, stop, prefix, reverse, limit)
-
-    def values(
-        self,
-        start: bytes | None = None,
-        stop: bytes | None = None,
-        prefix: bytes | None = None,
-        reverse: bool = False,
-        limit: int | None = None,
-        db: _Database | None = None,
-    ) -> Iterator[V]:
-        """The values of a range of keys, in key order; arguments as for `items()`."""
-        return scan.range_iterator(self, db, scan.VALUES, start, stop, prefix, reverse, limit)

@@ -93,13 +93,17 @@ class Group(Generic[K, V]):
         """Store the records: all together, or one by one if some replace others or an index refuses one."""
         indexes = self._pmap._indexes.values()
         entries = [entries for index in indexes if (entries := self._entries(index)) is not None]
-        together = len(entries) == len(indexes) and (not indexes or _distinct(self._record_keys))
-        if together and self._put(self._record_keys, self._data, overwrite=not indexes):
-            for entry_keys, primaries in entries:
-                self._put(entry_keys, primaries)
-        else:
+        if len(entries) < len(indexes) or (indexes and not self._are_new(self._record_keys)):
             for key, value in zip(self.keys, self._values, strict=True):
                 self._pmap[self._txn, key] = value
+            return
+        self._put(self._record_keys, self._data)
+        for entry_keys, primaries in entries:
+            self._put(entry_keys, primaries)
+
+    def _are_new(self, keys: list[bytes]) -> bool:
+        """Return whether there is no record with one of the keys, and none has two."""
+        return len(set(keys)) == len(keys) and not self._txn._present(keys)
 
     def _entries(self, index: Index) -> tuple[list[bytes], list[bytes]] | None:
         """Return the index records, keys and values; None if the index is unique and would refuse one."""
@@ -109,16 +113,11 @@ class Group(Generic[K, V]):
             if entry is not None:
                 entry_keys.append(entry[0])
                 primaries.append(entry[1])
-        if index.unique and (not _distinct(entry_keys) or self._txn._get_many(entry_keys)):
+        if index.unique and not self._are_new(entry_keys):
             return None
         return entry_keys, primaries
 
-    def _put(self, keys: list[bytes], data: list[bytes], overwrite: bool = True) -> bool:
-        """Store raw records, sorted: neighbours go to a page while it is at hand. Return whether all were."""
+    def _put(self, keys: list[bytes], data: list[bytes]) -> None:
+        """Store raw records, sorted: neighbours go to a page while it is at hand."""
         order = sorted(range(len(keys)), key=keys.__getitem__)
-        records = zip(map(keys.__getitem__, order), map(data.__getitem__, order), strict=True)
-        return self._txn._put_many(records, overwrite) == len(keys)
-
-
-def _distinct(items: list[bytes]) -> bool:
-    return len(set(items)) == len(items)
+        self._txn._put_many(zip(map(keys.__getitem__, order), map(data.__getitem__, order), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -75,7 +74,7 @@ class Database:
         if type(maxsize) is not int:
             raise UsageError(f"maxsize must be a number of bytes, not {shown(maxsize)}")
         self._is_temp = not dbpath
-        self._dbpath = os.fsdecode(dbpath) if dbpath else _temporary_directory(self)
+        self._dbpath = os.fsdecode(dbpath) if dbpath else opening.temporary_directory(self)
         self._maxsize = maxsize
         self._readonly = readonly
         self._lock = lock
@@ -389,19 +388,3 @@ class Database:
         from zlmdb.orm.maintenance import migrate
 
         return migrate(os.fsdecode(path), lib_version, progress)
-
-
-def _temporary_directory(db: Database) -> str:
-    """Return the path of a new directory, which is removed along with the object."""
-    import tempfile
-
-    path = tempfile.mkdtemp(prefix="zlmdb-")
-    weakref.finalize(db, _remove_directory, path, os.getpid())
-    return path
-
-
-def _remove_directory(path: str, pid: int) -> None:
-    if os.getpid() == pid:  # not in a forked child
-        import shutil
-
-        shutil.rmtree(path, ignore_errors=True)

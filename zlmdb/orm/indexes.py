@@ -15,6 +15,7 @@ from zlmdb.orm.errors import EncodeError, NullValueConstraint, UniqueValueConstr
 from zlmdb.orm.parts import shown
 
 if TYPE_CHECKING:
+    from zlmdb.orm.indexed import IndexedRecords
     from zlmdb.orm.maps import PersistentMap
     from zlmdb.orm.transaction import Transaction
 
@@ -42,7 +43,7 @@ class Index:
 
     def __init__(
         self,
-        owner: PersistentMap[Any, Any],
+        owner: IndexedRecords[Any, Any],
         name: str,
         pmap: PersistentMap[Any, Any],
         fkey: Callable[[Any], Any],
@@ -117,7 +118,8 @@ def store(
         entries.append(entry)
     put = txn._put
     if not put(record_key, data, overwrite=False):
-        stale = _stale(pmap, txn, key, record_key, entries)
+        old = txn.get(record_key)
+        stale = [] if old == data else _stale(pmap, txn, key, record_key, old, entries)
         put(record_key, data)
         for entry_key in stale:
             txn.delete(entry_key)
@@ -131,10 +133,11 @@ def _stale(
     txn: Transaction,
     key: Any,
     record_key: bytes,
+    old_data: Any,
     entries: list[Entry | None],
 ) -> list[bytes]:
     """Return the keys of the index records that go when the record gets these entries."""
-    old_value = pmap._decoded(txn, record_key, txn.get(record_key))
+    old_value = pmap._decoded(txn, record_key, old_data)
     stale = []
     for index, entry in zip(pmap._indexes.values(), entries, strict=True):
         old = index.entry(txn, key, old_value)
@@ -210,7 +213,9 @@ def rebuild(index: Index, txn: Transaction) -> tuple[int, int]:
 
 def check(index: Index, txn: Transaction) -> IndexReport:
     """Compare an index with its map."""
-    report = IndexReport(index.name, index.owner.count(txn), index.pmap.count(txn), [], [], [])
+    report = IndexReport(
+        index.name, txn._count(index.owner._attached()), txn._count(index.pmap._attached()), [], [], []
+    )
     for batch in batches(_entries(index, txn)):
         found = txn._get_many([entry[0] for _, entry in batch if entry is not None])
         for key, entry in batch:

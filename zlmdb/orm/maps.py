@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from zlmdb.lmdb.errors import BadValsizeError, MapFullError
 from zlmdb.lmdb.errors import Error as LmdbError
 from zlmdb.orm import bulk, compression
-from zlmdb.orm.errors import IndexDefinitionError, UsageError
-from zlmdb.orm.indexes import Index, IndexReport, check, delete_slot, rebuild, remove, store
+from zlmdb.orm.errors import Error, UsageError
+from zlmdb.orm.indexed import IndexedRecords
+from zlmdb.orm.indexes import delete_slot, remove, store
 from zlmdb.orm.parts import shown
-from zlmdb.orm.records import Records
 from zlmdb.orm.selection import Selection
 from zlmdb.orm.transaction import Transaction
 
@@ -25,7 +25,7 @@ V = TypeVar("V")
 MAX_LIMIT = 9_999_999
 
 
-class PersistentMap(Records[K, V], MutableMapping[tuple[Transaction, K], V | None]):
+class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], V | None]):
     """A map of keys to values, stored in one slot of a database.
 
     A map is used with an open transaction: ``pmap[txn, key]``. Records are sorted by the bytes of their keys.
@@ -60,8 +60,6 @@ class PersistentMap(Records[K, V], MutableMapping[tuple[Transaction, K], V | Non
         value: Value[V] | type[Value[V]] | None = None,
     ) -> None:
         super().__init__(slot, compress, key, value)
-        self._indexes: dict[str, Index] = {}
-        self._index_attached_to: PersistentMap[Any, Any] | None = None
 
     # -- single records --
 
@@ -72,7 +70,7 @@ class PersistentMap(Records[K, V], MutableMapping[tuple[Transaction, K], V | Non
             UsageError: The subscript is not an open transaction and a key of the map.
             DecodeError: The record cannot be read.
         """
-        try:
+        try:  # not with _locate(), for speed
             txn, key = subscript
             data = txn._get(self._prefix + self._serialize_key(key))  # type: ignore[operator]
         except LmdbError:
@@ -112,6 +110,8 @@ class PersistentMap(Records[K, V], MutableMapping[tuple[Transaction, K], V | Non
                 store(self, txn, key, value, record_key, data)
             else:
                 put(record_key, data)
+        except Error:
+            raise
         except BadValsizeError as error:
             raise self._too_long(txn, record_key) from error
         except MapFullError as error:
@@ -269,7 +269,7 @@ class PersistentMap(Records[K, V], MutableMapping[tuple[Transaction, K], V | Non
             UsageError: The transaction is not open, or the prefix does not fit the map's keys.
         """
         self._checked(txn)
-        return sum(1 for _ in txn._opened().keys(prefix=self._prefix_bytes(prefix)))
+        return txn._count(self._prefix_bytes(prefix))
 
     def count_range(self, txn: Transaction, from_key: K, to_key: K) -> int:
         """Return the number of records from a key (included) to another (not included).
@@ -324,97 +324,3 @@ class PersistentMap(Records[K, V], MutableMapping[tuple[Transaction, K], V | Non
     # A map is equal to itself alone: its contents are known in a transaction only.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
-
-    # -- indexes --
-
-    def attach_index(
-        self,
-        name: str,
-        pmap: PersistentMap[Any, K],
-        fkey: Callable[[V], Any],
-        nullable: bool = False,
-        unique: bool | None = None,
-    ) -> None:
-        """Keep an index of the values from now on; records that are there already need `rebuild_index`.
-
-        Args:
-            name: A name for the index.
-            pmap: The map of the index's records: index keys to keys of this map.
-            fkey: Makes the index key of a value. It must depend on the value alone.
-            nullable: Records whose index key is null (None, or a tuple with a None) are left out of the
-                index; otherwise they are refused.
-            unique: True refuses a record whose index key another record has. By default, as with False, the
-                record that was written last takes the index record: the application sees to it that index
-                keys are unique, for instance by making the primary key part of them.
-
-        Raises:
-            IndexDefinitionError: This map is an index itself, ``pmap`` is attached already or is this map, or
-                the name is taken.
-            UsageError: An argument is of the wrong type.
-        """
-        if not isinstance(pmap, PersistentMap) or not callable(fkey) or not isinstance(name, str):
-            raise UsageError("attach_index takes a name, a map for the index records, and a function")
-        if self._index_attached_to is not None:
-            raise IndexDefinitionError(f"{self} is an index itself, of {self._index_attached_to}")
-        if pmap._index_attached_to is not None or pmap is self:
-            owner = "itself" if pmap._index_attached_to is None else pmap._index_attached_to
-            raise IndexDefinitionError(
-                f"{pmap} cannot be an index of {self}: it is attached to {owner} already"
-            )
-        if pmap._indexes:
-            raise IndexDefinitionError(f"{pmap} cannot be an index of {self}: it has indexes of its own")
-        if name in self._indexes:
-            raise IndexDefinitionError(f"{self} has an index {name!r} already")
-        self._indexes[name] = Index(self, name, pmap, fkey, nullable, bool(unique))
-        pmap._index_attached_to = self
-
-    def detach_index(self, name: str) -> None:
-        """Keep an index no longer; its records stay. Nothing happens if there is no such index."""
-        index = self._indexes.pop(name, None)
-        if index is not None:
-            index.pmap._index_attached_to = None
-
-    def indexes(self) -> list[str]:
-        """Return the names of the indexes, sorted."""
-        return sorted(self._indexes)
-
-    def is_index(self) -> bool:
-        """Return whether this map is an index of another."""
-        return self._index_attached_to is not None
-
-    def rebuild_index(self, txn: Transaction, name: str) -> tuple[int, int]:
-        """Write the records of an index anew; records whose index key is null are left out.
-
-        Returns:
-            How many index records were deleted, and how many inserted.
-
-        Raises:
-            IndexDefinitionError: There is no such index.
-            UniqueValueConstraint: The index is unique, and records have one index key; abort the transaction.
-            DecodeError: A record cannot be read; abort the transaction.
-        """
-        if name not in self._indexes:
-            raise IndexDefinitionError(f"{self} has no index {name!r}; it has {self.indexes()}")
-        return rebuild(self._indexes[name], self._checked(txn))
-
-    def rebuild_indexes(self, txn: Transaction) -> tuple[int, int]:
-        """Write the records of all indexes anew; see `rebuild_index`.
-
-        Returns:
-            How many index records were deleted, and how many inserted.
-        """
-        counts = [self.rebuild_index(txn, name) for name in self.indexes()]
-        return sum(deleted for deleted, _ in counts), sum(inserted for _, inserted in counts)
-
-    def check_indexes(self, txn: Transaction) -> list[IndexReport]:
-        """Compare the indexes with the records, all of them.
-
-        Returns:
-            A report for each index, in the order of their names. What is wrong, `rebuild_index` mends.
-
-        Raises:
-            UsageError: The transaction is not open.
-            DecodeError: A record cannot be read.
-        """
-        self._checked(txn)
-        return [check(self._indexes[name], txn) for name in self.indexes()]

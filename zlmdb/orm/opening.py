@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 from zlmdb import _database as defaults
 from zlmdb import lmdb
@@ -121,3 +121,19 @@ def _pid_is_locked(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def temporary_directory(db: Database) -> str:
+    """Return the path of a new directory, which is removed along with the object."""
+    import tempfile
+
+    path = tempfile.mkdtemp(prefix="zlmdb-")
+    finalize(db, _remove_directory, path, os.getpid())
+    return path
+
+
+def _remove_directory(path: str, pid: int) -> None:
+    if os.getpid() == pid:  # not in a forked child
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)

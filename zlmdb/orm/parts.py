@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 from uuid import UUID, SafeUUID, uuid4
@@ -298,9 +299,10 @@ class TimestampPart(Part["np.datetime64"]):
         return bytes(value)[:: self._step]  # type: ignore[call-overload,no-any-return]
 
     def _converted(self, value: np.datetime64) -> np.datetime64:
-        converted = value.astype(self._nanoseconds)
-        if converted.astype(value.dtype) == value or value != value:  # the latter for NaT
-            return converted
+        with suppress(OverflowError):  # raised by newer numpy, older ones return some other time
+            converted = value.astype(self._nanoseconds)
+            if converted.astype(value.dtype) == value or value != value:  # the latter for NaT
+                return converted
         raise self._refused("a time that is exact in nanoseconds, from 1677-09-22 to 2262-04-11", value)
 
     def decode(self, data: bytes) -> np.datetime64:

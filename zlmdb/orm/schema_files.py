@@ -23,7 +23,7 @@ CLASSES: dict[str, Any] = {
 def parse(filename: str) -> dict[str, PersistentMap[Any, Any]]:
     """Return the maps that a file describes, by name."""
     try:
-        import yaml
+        import yaml  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
         raise DependencyError(
             "Schema files need the package PyYAML; install it with: python -m pip install pyyaml"

@@ -214,6 +214,10 @@ class Transaction:
             self._stats.dels += 1
         return deleted
 
+    def _count(self, prefix: bytes) -> int:
+        """Return the number of records whose key begins with the prefix."""
+        return sum(1 for _ in self._opened().keys(prefix=prefix))
+
     def _put_many(self, records: Iterable[tuple[bytes, bytes]], overwrite: bool = True) -> int:
         """Store raw records in one call; return how many were."""
         with self._opened().cursor() as cursor:
@@ -224,6 +228,11 @@ class Transaction:
         if self._stats is not None:
             self._stats.puts += stored
         return stored
+
+    def _present(self, keys: list[bytes]) -> bool:
+        """Return whether there is a record with one of the raw keys."""
+        with self._opened().cursor() as cursor:
+            return bool(cursor.getmulti(keys, values=False))
 
     def _get_many(self, keys: list[bytes]) -> dict[bytes, Any]:
         """Return the values of the raw keys that exist."""

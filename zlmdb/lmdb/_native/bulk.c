@@ -186,36 +186,58 @@ typedef struct zl_lookup {
     zl_out out;
 } zl_lookup;
 
-/* Finds the next key and adds its value, or none; 1 when the output is full. */
-static int zl_look_up_next(zl_lookup *look, zl_txn *txn, unsigned dbi) {
-    MDB_val key, val;
-    size_t next = *look->at;
-    int missing, rc = zl_take_bytes(look->keys, look->len, &next, &key);
+static void zl_find_each(zl_txn *txn, unsigned dbi, MDB_val *keys, unsigned n, zl_found *found) {
+    unsigned i;
+    for (i = 0; i < n; i++)
+        found[i].rc = txn->ops->get(txn->txn, dbi, &keys[i], &found[i].val);
+}
 
-    if (rc)
-        return rc;
-    rc = txn->ops->get(txn->txn, dbi, &key, &val);
-    missing = rc == MDB_NOTFOUND;
-    if (rc && !missing)
-        return rc;
+/* Adds a value, or none; 1 when the output is full. */
+static int zl_look_up_add(zl_lookup *look, zl_found *found) {
+    int missing = found->rc == MDB_NOTFOUND;
+
+    if (found->rc && !missing)
+        return found->rc;
     if (missing || !look->values)
-        val.mv_size = 0;
-    if (!zl_out_fits(&look->out, zl_out_need(&look->out, val.mv_size)))
+        found->val.mv_size = 0;
+    if (!zl_out_fits(&look->out, zl_out_need(&look->out, found->val.mv_size)))
         return look->out.chunk->count ? 1 : ZL_LARGE;
     if (missing)
         zl_out_none(&look->out);
     else
-        zl_out_val(&look->out, &val);
+        zl_out_val(&look->out, &found->val);
     *look->found += !missing;
-    *look->at = next;
-    --*look->left;
+    return 0;
+}
+
+/* The next keys, at most ZL_GROUP; 1 when the output is full. */
+static int zl_look_up_group(zl_lookup *look, zl_txn *txn, unsigned dbi) {
+    MDB_val keys[ZL_GROUP];
+    zl_found found[ZL_GROUP];
+    size_t ends[ZL_GROUP], at = *look->at;
+    unsigned i, n;
+    int rc;
+
+    for (n = 0; n < ZL_GROUP && n < *look->left; n++) {
+        if ((rc = zl_take_bytes(look->keys, look->len, &at, &keys[n])) != 0)
+            return rc;
+        ends[n] = at;
+    }
+    if (!txn->ops->zl_find_many(txn->txn, dbi, keys, n, look->values, found))
+        zl_find_each(txn, dbi, keys, n, found);
+    for (i = 0; i < n; i++) {
+        if ((rc = zl_look_up_add(look, &found[i])) != 0)
+            return rc;
+        *look->at = ends[i];
+        --*look->left;
+    }
     return 0;
 }
 
 static int zl_look_up(zl_lookup *look, zl_txn *txn, unsigned dbi) {
     int rc = 0;
     while (*look->left && rc == 0)
-        rc = zl_look_up_next(look, txn, dbi);
+        rc = zl_look_up_group(look, txn, dbi);
     return rc == 1 ? 0 : rc;
 }
 
@@ -277,7 +299,7 @@ static int zl_put_pairs(zl_cursor *cursor, const char *data, size_t len, unsigne
     for (; result[0] < count; result[0]++) {
         if ((rc = zl_take_pair(data, len, &at, &key, &val)) != 0)
             return rc;
-        rc = cursor->txn->ops->cursor_put(cursor->cursor, &key, &val, flags);
+        rc = zl_cursor_put_checked(cursor, &key, &val, flags);
         if (rc && rc != MDB_KEYEXIST)
             return rc;
         if (rc == 0) {

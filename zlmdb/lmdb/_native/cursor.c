@@ -196,12 +196,18 @@ int zl_cursor_pin(zl_cursor *cursor, int what, zl_view *out) {
 
 int zl_txn_in_map(zl_txn *txn, const char *ptr, size_t len) { return txn->ops->zl_in_map(txn->env->env, ptr, len); }
 
+int zl_cursor_put_checked(zl_cursor *cursor, MDB_val *key, MDB_val *val, unsigned flags) {
+    if (zl_bad_length(cursor->txn, cursor->dbi, key, val, flags))
+        return MDB_BAD_VALSIZE;
+    return cursor->txn->ops->cursor_put(cursor->cursor, key, val, flags);
+}
+
 int zl_cursor_put(zl_cursor *cursor, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags) {
     MDB_val k = {klen, (void *)key}, v = {vlen, (void *)val};
     int rc = zl_cursor_enter(cursor);
     if (rc)
         return rc;
-    ZL_TRY(rc, cursor->txn->ops->cursor_put(cursor->cursor, &k, &v, flags));
+    ZL_TRY(rc, zl_cursor_put_checked(cursor, &k, &v, flags));
     cursor->txn->mutations++;
     if (rc == 0)
         zl_cursor_placed(cursor);

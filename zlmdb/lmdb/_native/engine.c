@@ -11,6 +11,7 @@
 #endif
 #include "rename.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -29,12 +30,17 @@ static int zl_map_grow(MDB_env *env, size_t pages);
 static int zl_page_check(MDB_cursor *mc, size_t pgno);
 static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t pgno, size_t pages);
 static int zl_bad_level(const MDB_cursor *mc, const void *page);
+static int zl_bad_free_list(const size_t *list);
 static void zl_page_written(MDB_env *env, size_t pgno, size_t count);
 static void zl_pages_undone(MDB_env *env);
 static int zl_txn_failed(MDB_txn *txn);
 #define ZL_FILE_PAGES(env) (((zl_env *)(env)->me_userctx)->file_pages)
 #define ZL_BAD_OVERFLOW(txn, head, page, pages) zl_bad_overflow(txn, head, page, pages)
 
+/* In place of ftruncate(): the file must not become shorter, as another process may have made it longer. */
+static int zl_lengthen(int fd, off_t len);
+
+#define ftruncate(fd, len) zl_lengthen(fd, len)
 #define mmap(addr, len, prot, flags, fd, offset) zl_mmap(env, addr, len, prot, flags, fd, offset)
 #define munmap(addr, len) zl_munmap(env, addr, len)
 #include "mdb.c"
@@ -42,8 +48,21 @@ static int zl_txn_failed(MDB_txn *txn);
 #if ZL_ENGINE == 1
 #include "module.c"
 #endif
+#undef ftruncate
 #undef mmap
 #undef munmap
+
+/* Allocating its last byte lengthens a file, and never shortens it, whoever else does the same. */
+static int zl_lengthen(int fd, off_t len) {
+    struct stat st;
+    if (len <= 0 || fallocate(fd, 0, len - 1, 1) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != ENOSYS)
+        return -1;
+    if (fstat(fd, &st))
+        return -1;
+    return st.st_size >= len ? 0 : ftruncate(fd, len);
+}
 
 /* ---- A memory map that grows in place ----------------------------------------------------------------
  *
@@ -116,7 +135,7 @@ static int zl_extend_map(MDB_env *env, size_t size) {
 
     if (env->me_flags & MDB_WRITEMAP) {
         prot |= PROT_WRITE;
-        if (ftruncate(env->me_fd, size) < 0)
+        if (zl_lengthen(env->me_fd, (off_t)size) < 0)
             return errno;
     }
     if (size > old && mmap(env->me_map + old, size - old, prot, MAP_SHARED | MAP_FIXED, env->me_fd, old) == MAP_FAILED)
@@ -164,7 +183,25 @@ static void zl_map_extent(MDB_env *env, void **base, size_t *size) {
     *size = env->me_mapsize;
 }
 
+#if ZL_ENGINE == 0
+#define zl_page_get(mc, pgno, page) mdb_page_get(mc, pgno, page, NULL)
+#else
+#define zl_page_get(mc, pgno, page) MDB_PAGE_GET(mc, pgno, 1, page)
+#endif
+
 #include "leaf.h"
+#include "lockstep.h"
+
+/* Ends a read transaction and frees its reader slot, but keeps its memory. */
+static void zl_txn_park(MDB_txn *txn) { mdb_txn_end(txn, MDB_END_ABORT | MDB_END_SLOT); }
+
+/* Begins a read transaction in memory that was kept.  It takes a reader slot as a new one does. */
+static int zl_txn_reuse(MDB_txn *txn) {
+    int rc = mdb_txn_renew0(txn);
+    if (rc == 0)
+        txn->mt_flags |= txn->mt_env->me_flags & MDB_WRITEMAP; /* as mdb_txn_begin() does */
+    return rc;
+}
 
 /* Unpositions a cursor as if it were new.  LMDB leaves one that failed to find its key at the place where the key
  * would be, with what it knew of the duplicates of another key, and can crash when moved on from there. */
@@ -196,7 +233,7 @@ const zl_ops ZL_NAME(ops) = {
     mdb_env_set_userctx, mdb_env_set_assert, mdb_env_get_flags, mdb_env_get_maxreaders, mdb_env_get_maxkeysize,
     mdb_env_get_fd, mdb_env_stat, mdb_env_info, mdb_env_sync, mdb_env_copy3, mdb_env_copyfd3,
     mdb_reader_list, mdb_reader_check, mdb_txn_begin, mdb_txn_commit, mdb_txn_abort, mdb_txn_reset, mdb_txn_renew,
-    mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
+    zl_txn_reuse, zl_txn_park, mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
     mdb_cursor_open, mdb_cursor_close, mdb_cursor_get, mdb_cursor_put, mdb_cursor_del, mdb_cursor_count,
-    zl_leaf_fill, zl_cursor_forget, zl_cursor_tidy, zl_in_map, zl_map_extent,
+    zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_cursor_tidy, zl_in_map, zl_map_extent,
 };

@@ -313,6 +313,15 @@ int zl_env_map(zl_env *env, char **base, size_t *size) { ZL_ENV_CALL(env, zl_ext
 
 int zl_env_fd(zl_env *env, int *fd) { ZL_ENV_CALL(env, env->ops->env_get_fd(env->env, fd)); }
 
+/* LMDB starts a plain copy under the writer's lock, which a thread cannot take twice; a compacting one needs none. */
+static int zl_copy_would_deadlock(zl_env *env, unsigned flags) {
+    int own;
+    pthread_mutex_lock(&env->mutex);
+    own = env->writing && !env->doomed && pthread_equal(env->writer, pthread_self());
+    pthread_mutex_unlock(&env->mutex);
+    return own && !(flags & MDB_CP_COMPACT);
+}
+
 /* Copies into a path, or into a file descriptor if path is NULL; with txn, that transaction's snapshot. */
 int zl_env_copy(zl_env *env, const char *path, int fd, unsigned flags, zl_txn *txn) {
     MDB_txn *mdb_txn = NULL;
@@ -321,6 +330,8 @@ int zl_env_copy(zl_env *env, const char *path, int fd, unsigned flags, zl_txn *t
         return rc;
     if (txn && (rc = zl_txn_enter(txn)) == 0)
         mdb_txn = txn->txn;
+    if (rc == 0 && zl_copy_would_deadlock(env, flags))
+        rc = ZL_SAME_THREAD;
     if (rc == 0 && path)
         ZL_TRY(rc, env->ops->env_copy(env->env, path, flags, mdb_txn));
     else if (rc == 0)

@@ -45,6 +45,14 @@
 typedef struct zl_thread zl_thread;
 struct zl_fill;
 
+/* The outcome of a look-up. */
+typedef struct zl_found {
+    MDB_val val;
+    int rc;
+} zl_found;
+
+enum { ZL_GROUP = 24 }; /* keys that are looked up together */
+
 /* What an engine offers.  mdb_* members are LMDB's functions; zl_* members need its internals (engine.c). */
 typedef struct zl_ops {
     int version[3];
@@ -73,6 +81,8 @@ typedef struct zl_ops {
     void (*txn_abort)(MDB_txn *txn);
     void (*txn_reset)(MDB_txn *txn);
     int (*txn_renew)(MDB_txn *txn);
+    int (*zl_txn_reuse)(MDB_txn *txn);
+    void (*zl_txn_park)(MDB_txn *txn);
     size_t (*txn_id)(MDB_txn *txn);
     int (*dbi_open)(MDB_txn *txn, const char *name, unsigned flags, MDB_dbi *dbi);
     int (*dbi_flags)(MDB_txn *txn, MDB_dbi dbi, unsigned *flags);
@@ -89,6 +99,7 @@ typedef struct zl_ops {
     int (*cursor_del)(MDB_cursor *cursor, unsigned flags);
     int (*cursor_count)(MDB_cursor *cursor, size_t *count);
     void (*zl_leaf_fill)(MDB_cursor *cursor, struct zl_fill *fill);
+    int (*zl_find_many)(MDB_txn *txn, MDB_dbi dbi, const MDB_val *keys, unsigned n, int values, zl_found *found);
     void (*zl_cursor_forget)(MDB_cursor *cursor);
     void (*zl_cursor_tidy)(MDB_cursor *cursor);
     /* Whether [ptr, ptr+len) lies in the memory map (else in a page that this transaction has dirtied). */
@@ -126,6 +137,7 @@ struct zl_txn {
     zl_env *env;
     const zl_ops *ops;
     MDB_txn *txn; /* NULL once finished */
+    MDB_txn *parked; /* memory of a finished read transaction, for the next one */
     zl_txn *root; /* owner of the family lock */
     zl_txn *parent, *child, *sibling;
     zl_txn *next, *prev; /* zl_env.handles */
@@ -200,9 +212,12 @@ void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
 int zl_owns_arena(zl_txn *txn);
 void zl_touch(const MDB_val *val);
 
+int zl_bad_length(zl_txn *txn, MDB_dbi dbi, const MDB_val *key, const MDB_val *val, unsigned flags);
+
 void zl_cursor_detach(zl_cursor *cursor);
 int zl_cursor_step(zl_cursor *cursor, MDB_cursor_op op);
 int zl_cursor_refresh(zl_cursor *cursor);
+int zl_cursor_put_checked(zl_cursor *cursor, MDB_val *key, MDB_val *val, unsigned flags);
 
 /* A write has put the cursor on its record. */
 static inline void zl_cursor_placed(zl_cursor *cursor) {

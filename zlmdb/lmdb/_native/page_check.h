@@ -294,6 +294,15 @@ static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t pgno, size_t p
     return zl_in_map(env, head, 1) && zl_beyond_file(env, pgno + pages - 1);
 }
 
+/* Free pages are listed in descending order, each once. */
+static int zl_bad_free_list(const size_t *list) {
+    size_t i;
+    for (i = 2; i <= list[0]; i++)
+        if (list[i] >= list[i - 1])
+            return 1;
+    return 0;
+}
+
 /* Whether a page about to be pushed is a leaf where the tree's depth wants a branch, or the other way around. */
 static int zl_bad_level(const MDB_cursor *mc, const void *page) {
     const MDB_page *mp = page;

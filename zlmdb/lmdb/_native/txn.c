@@ -1,4 +1,4 @@
-/* Transactions: begin and end, nesting, and single reads and writes. */
+/* Transactions: begin and end, and nesting. */
 #include "glue.h"
 
 /* ---- Handles and locks ---- */
@@ -46,6 +46,8 @@ void zl_txn_retain(zl_txn *txn) { __atomic_add_fetch(&txn->refs, 1, __ATOMIC_REL
 
 void zl_txn_unref(zl_txn *txn) {
     zl_txn *root = txn->root;
+    if (txn->env->forks != zl_forks)
+        return; /* the environment's mutex may have been held by a thread that the child does not have */
     if (__atomic_sub_fetch(&txn->refs, 1, __ATOMIC_ACQ_REL))
         return;
     if (root != txn)
@@ -53,6 +55,7 @@ void zl_txn_unref(zl_txn *txn) {
     zl_unlist_handle(txn);
     pthread_mutex_destroy(&txn->mutex);
     zl_env_drop(txn->env);
+    free(txn->parked);
     free(txn);
 }
 
@@ -190,6 +193,23 @@ static MDB_txn *zl_take_spare(zl_env *env) {
     return spare;
 }
 
+/* With what is at hand: a spare transaction, which has a reader slot; memory of one; or nothing. */
+static int zl_begin_with(zl_txn *txn, MDB_txn **mdb) {
+    zl_env *env = txn->env;
+    int rc;
+
+    if ((*mdb = zl_take_spare(env)) != NULL)
+        return zl_renew(env, mdb);
+    if (txn->parked) {
+        *mdb = txn->parked;
+        if ((rc = env->ops->zl_txn_reuse(*mdb)) == 0) {
+            txn->parked = NULL;
+            return 0;
+        }
+    }
+    return zl_begin_reader(env, mdb);
+}
+
 static int zl_begin_read(zl_txn *txn) {
     zl_env *env = txn->env;
     MDB_txn *mdb;
@@ -197,22 +217,28 @@ static int zl_begin_read(zl_txn *txn) {
 
     if (rc)
         return rc;
-    if ((mdb = zl_take_spare(env)) != NULL)
-        ZL_TRY(rc, zl_renew(env, &mdb));
-    else
-        ZL_TRY(rc, zl_begin_reader(env, &mdb));
+    ZL_TRY(rc, zl_begin_with(txn, &mdb));
     if (rc == 0)
         txn->txn = mdb;
     zl_env_leave(env); /* from here on, close and resize see the transaction */
     return rc;
 }
 
-int zl_txn_begin(zl_txn *txn, zl_txn *parent, int write) {
+static void zl_begin_handle(zl_txn *txn, int write) {
     txn->write = write;
     txn->mutations = 0;
     txn->opened = 0;
     txn->user = NULL;
     txn->forks = zl_forks;
+}
+
+int zl_txn_begin_read(zl_txn *txn) {
+    zl_begin_handle(txn, 0);
+    return zl_begin_read(txn);
+}
+
+int zl_txn_begin(zl_txn *txn, zl_txn *parent, int write) {
+    zl_begin_handle(txn, write);
     if (parent)
         return zl_begin_child(txn, parent, write);
     return write ? zl_begin_write(txn) : zl_begin_read(txn);
@@ -236,6 +262,9 @@ static void zl_leave_family(zl_txn *txn) {
     txn->parent = NULL;
 }
 
+/* LMDB has ended the transaction, and not before: close and resize take a handle without one for out of LMDB. */
+static void zl_gone(zl_txn *txn) { __atomic_store_n(&txn->txn, NULL, __ATOMIC_RELEASE); }
+
 /* After LMDB's transaction is gone. */
 static void zl_retire(zl_txn *txn, int top_writer) {
     zl_env *env = txn->env;
@@ -248,19 +277,30 @@ static void zl_retire(zl_txn *txn, int top_writer) {
     pthread_mutex_unlock(&env->mutex);
 }
 
-static int zl_keep_spare(zl_txn *txn, MDB_txn *mdb) {
-    zl_env *env = txn->env;
+static int zl_keep_spare(zl_env *env, MDB_txn *mdb) {
     int kept = 0;
-    if (!env->max_spares || txn->write || txn->parent || txn->opened || env->forks != zl_forks)
+    if (!env->max_spares)
         return 0;
-    env->ops->txn_reset(mdb);
     pthread_mutex_lock(&env->mutex);
     if (env->spares < env->max_spares && !env->closing && !env->resizing) {
+        env->ops->txn_reset(mdb);
         env->spare[env->spares++] = mdb;
         kept = 1;
     }
     pthread_mutex_unlock(&env->mutex);
     return kept;
+}
+
+/* A read transaction that leaves nothing behind, committed or not: keep it, or at least its memory. */
+static int zl_end_reader(zl_txn *txn, MDB_txn *mdb) {
+    if (txn->write || txn->parent || txn->opened || txn->env->forks != zl_forks)
+        return 0;
+    if (!zl_keep_spare(txn->env, mdb)) {
+        txn->ops->zl_txn_park(mdb);
+        free(txn->parked);
+        txn->parked = mdb;
+    }
+    return 1;
 }
 
 static void zl_doom(zl_txn *txn) {
@@ -283,9 +323,9 @@ void zl_txn_finish(zl_txn *txn) {
         zl_doom(txn);
         return;
     }
-    txn->txn = NULL;
-    if (!zl_keep_spare(txn, mdb))
+    if (!zl_end_reader(txn, mdb))
         ZL_TRY(rc, (txn->ops->txn_abort(mdb), 0));
+    zl_gone(txn);
     zl_retire(txn, txn->write && !txn->parent);
     (void)rc;
 }
@@ -296,6 +336,23 @@ int zl_txn_abort(zl_txn *txn) {
     zl_txn_finish(txn);
     zl_txn_leave(txn);
     return 0;
+}
+
+static int zl_commit_noting(zl_txn *txn, MDB_txn *mdb, volatile int *back) {
+    int rc = txn->ops->txn_commit(mdb);
+    *back = 1;
+    return rc;
+}
+
+/* If a failed assertion ends LMDB's commit in its middle, the transaction is still to be aborted. */
+static int zl_commit(zl_txn *txn, MDB_txn *mdb) {
+    volatile int back = 0;
+    int rc, ignored;
+    ZL_TRY(rc, zl_commit_noting(txn, mdb, &back));
+    if (!back)
+        ZL_TRY(ignored, (txn->ops->txn_abort(mdb), 0));
+    (void)ignored;
+    return rc;
 }
 
 int zl_txn_commit(zl_txn *txn) {
@@ -313,9 +370,9 @@ int zl_txn_commit(zl_txn *txn) {
         zl_txn_finish(txn->child);
     zl_close_cursors(txn);
     mdb = txn->txn;
-    txn->txn = NULL;
-    if (!zl_keep_spare(txn, mdb))
-        ZL_TRY(rc, txn->ops->txn_commit(mdb));
+    if (!zl_end_reader(txn, mdb))
+        rc = zl_commit(txn, mdb);
+    zl_gone(txn);
     zl_retire(txn, top_writer);
     zl_txn_leave(txn);
     return rc;
@@ -331,136 +388,4 @@ int zl_txn_release(zl_txn *txn) {
         return 0;
     }
     return 1;
-}
-
-/* ---- Single operations ---- */
-
-int64_t zl_txn_id(zl_txn *txn) {
-    int64_t id = zl_txn_enter(txn);
-    if (id == 0) {
-        id = (int64_t)txn->ops->txn_id(txn->txn);
-        zl_txn_leave(txn);
-    }
-    return id;
-}
-
-int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, unsigned *got) {
-    int rc = zl_txn_enter(txn);
-    if (rc)
-        return rc;
-    ZL_TRY(rc, txn->ops->dbi_open(txn->txn, name, flags, dbi));
-    if (rc == 0)
-        rc = txn->ops->dbi_flags(txn->txn, *dbi, got);
-    txn->opened = 1;
-    txn->mutations++;
-    zl_txn_leave(txn);
-    return rc;
-}
-
-static void zl_close_cursors_of(zl_txn *txn, MDB_dbi dbi) {
-    zl_cursor *cursor, *next;
-    for (cursor = txn->cursors; cursor; cursor = next) {
-        next = cursor->next;
-        if (cursor->dbi == dbi)
-            zl_cursor_detach(cursor);
-    }
-}
-
-int zl_drop(zl_txn *txn, unsigned dbi, int del) {
-    zl_cursor *cursor;
-    int rc = zl_txn_enter(txn);
-    if (rc)
-        return rc;
-    if (del && dbi > 1)
-        zl_close_cursors_of(txn, dbi);
-    else
-        for (cursor = txn->cursors; cursor; cursor = cursor->next)
-            if (cursor->dbi == dbi)
-                cursor->valid = 0;
-    ZL_TRY(rc, txn->ops->drop(txn->txn, dbi, del));
-    txn->mutations++;
-    zl_txn_leave(txn);
-    return rc;
-}
-
-static int zl_find(zl_txn *txn, unsigned dbi, const char *key, size_t klen, MDB_val *val) {
-    MDB_val k = {klen, (void *)key};
-    int rc;
-    ZL_TRY(rc, txn->ops->get(txn->txn, dbi, &k, val));
-    return rc;
-}
-
-/* Copies the value into the arena; returns its length. */
-int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
-    MDB_val val;
-    int64_t n;
-    int rc = zl_txn_enter(txn);
-    if (rc)
-        return rc;
-    rc = zl_find(txn, dbi, key, klen, &val);
-    if (rc)
-        n = zl_length_or(rc);
-    else if (val.mv_size > ZL_ARENA || !zl_owns_arena(txn))
-        n = ZL_LARGE;
-    else
-        memcpy(txn->arena, val.mv_data, n = (int64_t)val.mv_size);
-    zl_txn_leave(txn);
-    return n;
-}
-
-/* Leaves the family lock held on success, until zl_unpin(). */
-int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view *out) {
-    MDB_val val;
-    int rc = zl_txn_enter(txn);
-    if (rc)
-        return rc;
-    if ((rc = zl_find(txn, dbi, key, klen, &val)) != 0) {
-        zl_txn_leave(txn);
-        return rc;
-    }
-    zl_touch(&val);
-    out->val = val.mv_data;
-    out->vlen = val.mv_size;
-    return 0;
-}
-
-/* Begin, get and end in one call; txn is a fresh handle.  An environment used so keeps one read transaction with
- * its reader slot as a spare, which makes the next call cheap. */
-int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
-    zl_env *env = txn->env;
-    int64_t n;
-
-    if (!env->max_spares) {
-        pthread_mutex_lock(&env->mutex);
-        if (!env->max_spares && (env->spare = calloc(1, sizeof *env->spare)) != NULL)
-            env->max_spares = 1;
-        pthread_mutex_unlock(&env->mutex);
-    }
-    if ((n = zl_txn_begin(txn, NULL, 0)) != 0)
-        return zl_length_or((int)n);
-    n = zl_get(txn, dbi, key, klen);
-    zl_txn_abort(txn);
-    return n;
-}
-
-int zl_put(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags) {
-    MDB_val k = {klen, (void *)key}, v = {vlen, (void *)val};
-    int rc = zl_txn_enter(txn);
-    if (rc)
-        return rc;
-    ZL_TRY(rc, txn->ops->put(txn->txn, dbi, &k, &v, flags));
-    txn->mutations++;
-    zl_txn_leave(txn);
-    return rc;
-}
-
-int zl_del(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen) {
-    MDB_val k = {klen, (void *)key}, v = {vlen, (void *)val};
-    int rc = zl_txn_enter(txn);
-    if (rc)
-        return rc;
-    ZL_TRY(rc, txn->ops->del(txn->txn, dbi, &k, vlen ? &v : NULL));
-    txn->mutations++;
-    zl_txn_leave(txn);
-    return rc;
 }

@@ -1,0 +1,243 @@
+"""What nobody refers to any more is freed, in whatever order it goes, and takes its reader slot with it."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import sys
+import weakref
+
+import pytest
+
+NONE = "(no active readers)\n"
+
+
+def collect():
+    for _ in range(1 if sys.implementation.name == "cpython" else 3):  # PyPy finalises in rounds
+        gc.collect()
+
+
+@pytest.fixture
+def debug_leak():
+    """Collect as a leak hunter does: what only the collector of cycles could free is kept instead."""
+    before = gc.get_debug()
+    gc.collect()
+    gc.set_debug(gc.DEBUG_LEAK if hasattr(gc, "DEBUG_LEAK") else 0)
+    yield
+    gc.set_debug(before)
+    gc.garbage.clear()
+
+
+@pytest.fixture
+def unraisable(monkeypatch):
+    """Return the list of what finalisers have raised."""
+    raised = []
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    return raised
+
+
+@pytest.fixture
+def make(tmp_path, engine):
+    """Return a function that opens an environment that nothing but its result refers to."""
+    import zlmdb.lmdb as lmdb
+
+    return lambda **options: lmdb.open(str(tmp_path / "env"), max_dbs=2, lib_version=engine, **options)
+
+
+def test_a_dropped_environment_is_freed_without_close(make, debug_leak, unraisable):
+    calls = []
+    env = make()
+    reference = weakref.ref(env, calls.append)
+    del env
+    collect()
+    assert reference() is None
+    assert calls == [reference]
+    make().close()  # the registration of open files is gone, too
+    assert unraisable == []
+
+
+def test_databases_do_not_hold_the_environment(make, debug_leak, unraisable):
+    env = make()
+    databases = [env.open_db(), env.open_db(b"named")]
+    reference = weakref.ref(env)
+    del env
+    collect()
+    assert reference() is None
+    assert databases[1].flags()["dupsort"] is False
+    assert unraisable == []
+
+
+def test_a_used_environment_leaves_no_cycle(make, debug_leak, unraisable):
+    env = make(max_spare_txns=1)
+    db = env.open_db(b"named", dupsort=True)
+    with env.begin(db, write=True) as txn, env.begin(db, write=True, parent=txn) as child:
+        child.cursor().putmulti([(b"k", b"1"), (b"k", b"2")])
+    with env.begin(db, buffers=True) as txn:
+        cursor = txn.cursor()
+        list(cursor)
+        iterator = cursor.iternext()
+        view = next(iterator)
+        ranges = txn.items()
+        next(ranges)
+    env.get(b"k")
+    env.getmulti([b"k"])
+    env.dbs()
+    references = [weakref.ref(thing) for thing in (env, txn, child, cursor)]
+    del env, txn, child, cursor, iterator, ranges, view
+    collect()
+    assert [reference() for reference in references] == [None] * 4
+    assert unraisable == []
+
+
+def test_a_transaction_holds_its_environment(make):
+    env = make()
+    reference = weakref.ref(env)
+    txn = env.begin()
+    del env
+    collect()
+    assert reference() is not None
+    assert txn.get(b"k") is None
+    del txn
+    collect()
+    assert reference() is None
+
+
+def test_a_cursor_holds_its_transaction_and_database(make):
+    env = make()
+    db = env.open_db(b"named")
+    txn = env.begin(db)
+    cursor = txn.cursor()
+    references = [weakref.ref(txn), weakref.ref(db)]
+    del txn, db
+    collect()
+    assert None not in [reference() for reference in references]
+    assert cursor.first() is False
+    del cursor
+    collect()
+    assert references[0]() is None
+    env.close()
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["env", "txn", "cursor", "iterator"])))
+def test_every_order_of_dropping(make, unraisable, order):
+    env = make()
+    with env.begin(write=True) as txn:
+        for i in range(100):
+            txn.put(b"%03d" % i, b"")
+    del txn
+    things = {"env": env, "txn": env.begin()}
+    del env
+    things["cursor"] = things["txn"].cursor()
+    things["iterator"] = things["cursor"].iternext()
+    next(things["iterator"])
+    for name in order:
+        del things[name]
+        collect()
+    assert unraisable == []
+    make().close()
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_dropped_transaction_is_aborted(make, unraisable, write):
+    with make() as env:
+        txn = env.begin(write=write)
+        if write:
+            txn.put(b"k", b"v")
+        del txn
+        collect()
+        assert env.readers() == NONE
+        assert env.get(b"k") is None
+        env.begin(write=True).abort()
+    assert unraisable == []
+
+
+def test_an_aborted_and_dropped_transaction_frees_its_slot(make):
+    with make() as env:
+        for _ in range(300):  # more than there are slots
+            txn = env.begin()
+            txn.cursor().first()
+            txn.abort()
+            del txn
+        assert env.readers() == NONE
+
+
+def test_dropped_transactions_free_their_slots(make):
+    with make(max_readers=4) as env:
+        for _ in range(6):
+            txn = env.begin()
+            txn.get(b"k")
+            del txn
+            collect()
+        assert env.readers() == NONE
+
+
+def test_dropped_iterators_free_their_slots(make):
+    with make(max_readers=2) as env:
+        with env.begin(write=True) as txn:
+            for i in range(100):
+                txn.put(b"%03d" % i, b"")
+        for _ in range(4):
+            iterator = env.begin().items()
+            next(iterator)
+            del iterator
+            collect()
+        assert env.readers() == NONE
+
+
+def test_objects_of_a_closed_environment_are_freed(make, debug_leak, unraisable):
+    env = make()
+    txn = env.begin(write=True)
+    child = env.begin(write=True, parent=txn)
+    cursor = child.cursor()
+    references = [weakref.ref(thing) for thing in (env, txn, child, cursor)]
+    env.close()
+    del env, txn, child, cursor
+    collect()
+    assert [reference() for reference in references] == [None] * 4
+    assert unraisable == []
+
+
+def test_constructors_that_fail_leave_nothing_to_raise(make, unraisable):
+    import zlmdb.lmdb as lmdb
+
+    with make() as env:
+        with env.begin() as txn, pytest.raises(lmdb.InvalidParameterError):
+            env.begin(parent=txn)
+        with pytest.raises(TypeError):
+            lmdb.Transaction(env, db=b"named")
+        with pytest.raises(TypeError):
+            lmdb.Cursor(b"named", env.begin())
+        db = env.open_db(b"named")
+        with env.begin(write=True) as txn:
+            txn.drop(db)
+            with pytest.raises(lmdb.InvalidParameterError):
+                lmdb.Cursor(db, txn)
+        collect()
+    assert unraisable == []
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="PyPy counts other objects")
+def test_reads_keep_no_reference(make):
+    """Nothing that stays alive grows with the number of operations."""
+    with make() as env:
+        with env.begin(write=True) as txn:
+            for i in range(10):
+                txn.put(b"%d" % i, b"v" * 100)
+
+        def use():
+            for _ in range(60):
+                env.get(b"1")
+                with env.begin(buffers=True) as txn:
+                    txn.get(b"1")
+                    list(txn.cursor())
+                with env.begin(write=True) as txn:
+                    txn.put(b"1", b"v")
+                    txn.cursor().putmulti([(b"a", b"b")])
+                    list(txn.items())
+
+        use()
+        collect()
+        before = len(gc.get_objects())
+        use()
+        collect()
+        assert len(gc.get_objects()) - before < 50

@@ -1,0 +1,139 @@
+/* What a transaction does without a cursor: databases, single reads and writes. */
+#include "glue.h"
+
+int64_t zl_txn_id(zl_txn *txn) {
+    int64_t id = zl_txn_enter(txn);
+    if (id == 0) {
+        id = (int64_t)txn->ops->txn_id(txn->txn);
+        zl_txn_leave(txn);
+    }
+    return id;
+}
+
+int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, unsigned *got) {
+    int rc = zl_txn_enter(txn);
+    if (rc)
+        return rc;
+    ZL_TRY(rc, txn->ops->dbi_open(txn->txn, name, flags, dbi));
+    if (rc == 0)
+        rc = txn->ops->dbi_flags(txn->txn, *dbi, got);
+    txn->opened = 1;
+    txn->mutations++;
+    zl_txn_leave(txn);
+    return rc;
+}
+
+static void zl_close_cursors_of(zl_txn *txn, MDB_dbi dbi) {
+    zl_cursor *cursor, *next;
+    for (cursor = txn->cursors; cursor; cursor = next) {
+        next = cursor->next;
+        if (cursor->dbi == dbi)
+            zl_cursor_detach(cursor);
+    }
+}
+
+int zl_drop(zl_txn *txn, unsigned dbi, int del) {
+    zl_cursor *cursor;
+    int rc = zl_txn_enter(txn);
+    if (rc)
+        return rc;
+    if (del && dbi > 1)
+        zl_close_cursors_of(txn, dbi);
+    else
+        for (cursor = txn->cursors; cursor; cursor = cursor->next)
+            if (cursor->dbi == dbi)
+                cursor->valid = 0;
+    ZL_TRY(rc, txn->ops->drop(txn->txn, dbi, del));
+    txn->mutations++;
+    zl_txn_leave(txn);
+    return rc;
+}
+
+static int zl_find(zl_txn *txn, unsigned dbi, const char *key, size_t klen, MDB_val *val) {
+    MDB_val k = {klen, (void *)key};
+    int rc;
+    ZL_TRY(rc, txn->ops->get(txn->txn, dbi, &k, val));
+    return rc;
+}
+
+/* Copies the value into the arena; returns its length. */
+int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
+    MDB_val val;
+    int64_t n;
+    int rc = zl_txn_enter(txn);
+    if (rc)
+        return rc;
+    rc = zl_find(txn, dbi, key, klen, &val);
+    if (rc)
+        n = zl_length_or(rc);
+    else if (val.mv_size > ZL_ARENA || !zl_owns_arena(txn))
+        n = ZL_LARGE;
+    else
+        memcpy(txn->arena, val.mv_data, n = (int64_t)val.mv_size);
+    zl_txn_leave(txn);
+    return n;
+}
+
+/* Leaves the family lock held on success, until zl_unpin(). */
+int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view *out) {
+    MDB_val val;
+    int rc = zl_txn_enter(txn);
+    if (rc)
+        return rc;
+    if ((rc = zl_find(txn, dbi, key, klen, &val)) != 0) {
+        zl_txn_leave(txn);
+        return rc;
+    }
+    zl_touch(&val);
+    out->val = val.mv_data;
+    out->vlen = val.mv_size;
+    return 0;
+}
+
+/* Begin, get and end in one call; txn is a fresh handle. */
+int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
+    int64_t n = zl_txn_begin_read(txn);
+    if (n)
+        return zl_length_or((int)n);
+    n = zl_get(txn, dbi, key, klen);
+    zl_txn_abort(txn);
+    return n;
+}
+
+/* In a dupfixed database LMDB would cut a value that is longer than the others of its key, and read beyond a shorter
+ * one. */
+int zl_bad_length(zl_txn *txn, MDB_dbi dbi, const MDB_val *key, const MDB_val *val, unsigned flags) {
+    MDB_val k = *key, old;
+    unsigned kind;
+    if ((flags & MDB_NOOVERWRITE) || txn->ops->dbi_flags(txn->txn, dbi, &kind) || !(kind & MDB_DUPFIXED))
+        return 0;
+    return txn->ops->get(txn->txn, dbi, &k, &old) == 0 && old.mv_size != val->mv_size;
+}
+
+static int zl_put_checked(zl_txn *txn, unsigned dbi, MDB_val *key, MDB_val *val, unsigned flags) {
+    if (zl_bad_length(txn, dbi, key, val, flags))
+        return MDB_BAD_VALSIZE;
+    return txn->ops->put(txn->txn, dbi, key, val, flags);
+}
+
+int zl_put(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags) {
+    MDB_val k = {klen, (void *)key}, v = {vlen, (void *)val};
+    int rc = zl_txn_enter(txn);
+    if (rc)
+        return rc;
+    ZL_TRY(rc, zl_put_checked(txn, dbi, &k, &v, flags));
+    txn->mutations++;
+    zl_txn_leave(txn);
+    return rc;
+}
+
+int zl_del(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen) {
+    MDB_val k = {klen, (void *)key}, v = {vlen, (void *)val};
+    int rc = zl_txn_enter(txn);
+    if (rc)
+        return rc;
+    ZL_TRY(rc, txn->ops->del(txn->txn, dbi, &k, vlen ? &v : NULL));
+    txn->mutations++;
+    zl_txn_leave(txn);
+    return rc;
+}

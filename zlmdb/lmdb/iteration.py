@@ -1,0 +1,107 @@
+"""How a cursor iterates, and stays where its reader is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic
+
+from zlmdb.lmdb import scan
+from zlmdb.lmdb._native import lib
+from zlmdb.lmdb.errors import NOTFOUND, error
+
+if TYPE_CHECKING:
+    from zlmdb.lmdb.transaction import Transaction, V
+else:
+    from typing import TypeVar
+
+    V = TypeVar("V")
+
+# MDB_cursor_op
+FIRST, LAST = 0, 6
+NEXT, NEXT_DUP, NEXT_NODUP, PREV, PREV_DUP, PREV_NODUP = 8, 9, 11, 12, 13, 14
+
+_chain = chain.from_iterable
+_start = lib.zl_cursor_start
+
+
+class Iteration(Generic[V]):
+    """The part of a cursor that iterates; see `Cursor`."""
+
+    __slots__ = ("_ahead", "_c", "_most", "_pytxn")
+
+    _ahead: scan.Ahead | None
+    _c: Any
+    _most: int
+    _pytxn: Transaction[V]
+
+    def _drop_batch(self) -> None:
+        """Move away from where a scan has read ahead."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cut()
+            self._forget(ahead)
+
+    def _settle(self) -> None:
+        """Stand where a scan over this cursor has brought its reader."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.settle()
+            self._forget(ahead)
+
+    def _forget(self, ahead: scan.Ahead) -> None:
+        self._most = ahead.taken() or 1
+        batches = self._pytxn._batches
+        if batches is not None:
+            batches.discard(ahead)
+
+    def _iterate(self, op: int, keys: bool, values: bool, start: int | None) -> Iterator[Any]:
+        if self._ahead is not None:
+            self._settle()
+        if start is not None:
+            rc = _start(self._c, start)
+            if rc and rc != NOTFOUND:
+                raise error("mdb_cursor_get", rc)
+        what = (scan.ITEMS if values else scan.KEYS) if keys or not values else scan.VALUES
+        kind = scan.Scan if self._pytxn._views is None else scan.ViewScan
+        return _chain(kind(self, op, what, self._most))
+
+    def iternext(self, keys: bool = True, values: bool = True) -> Iterator[Any]:
+        """Iterate from the current record to the end; from the first one if the cursor is not positioned.
+
+        The iterator moves the cursor itself: the record it gave last is the cursor's current one, and moving
+        the cursor moves the iterator. At the end the cursor is not positioned.
+
+        Args:
+            keys: include keys.
+            values: include values.
+
+        Returns:
+            An iterator of (key, value), or of keys or values alone.
+        """
+        return self._iterate(NEXT, keys, values, FIRST)
+
+    def iterprev(self, keys: bool = True, values: bool = True) -> Iterator[Any]:
+        """Iterate from the current record to the beginning; from the last one if the cursor is not
+        positioned.
+        """
+        return self._iterate(PREV, keys, values, LAST)
+
+    def iternext_nodup(self, keys: bool = True, values: bool = False) -> Iterator[Any]:
+        """Iterate over keys upwards, with the first value of each."""
+        return self._iterate(NEXT_NODUP, keys, values, FIRST)
+
+    def iterprev_nodup(self, keys: bool = True, values: bool = False) -> Iterator[Any]:
+        """Iterate over keys downwards, with the last value of each."""
+        return self._iterate(PREV_NODUP, keys, values, LAST)
+
+    def iternext_dup(self, keys: bool = False, values: bool = True) -> Iterator[Any]:
+        """Iterate over the values of the current key upwards; nothing if the cursor is not positioned."""
+        return self._iterate(NEXT_DUP, keys, values, None)
+
+    def iterprev_dup(self, keys: bool = False, values: bool = True) -> Iterator[Any]:
+        """Iterate over the values of the current key downwards; nothing if the cursor is not positioned."""
+        return self._iterate(PREV_DUP, keys, values, None)
+
+    def __iter__(self) -> Iterator[tuple[V, V]]:
+        return self.iternext()

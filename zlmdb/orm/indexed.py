@@ -1,0 +1,121 @@
+"""The indexes of a map, as the map shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zlmdb.orm.errors import IndexDefinitionError, UsageError
+from zlmdb.orm.indexes import Index, IndexReport, check, rebuild
+from zlmdb.orm.records import Records
+
+if TYPE_CHECKING:
+    from zlmdb.orm.maps import PersistentMap
+    from zlmdb.orm.records import KeyLike, ValueLike
+    from zlmdb.orm.transaction import Transaction
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class IndexedRecords(Records[K, V]):
+    """A map with indexes; see `zlmdb.orm.maps.PersistentMap`, which builds on this."""
+
+    def __init__(
+        self, slot: int | None, compress: int | None, key: KeyLike | None, value: ValueLike | None
+    ) -> None:
+        super().__init__(slot, compress, key, value)
+        self._indexes: dict[str, Index] = {}
+        self._index_attached_to: IndexedRecords[Any, Any] | None = None
+
+    def attach_index(
+        self,
+        name: str,
+        pmap: PersistentMap[Any, K],
+        fkey: Callable[[V], Any],
+        nullable: bool = False,
+        unique: bool | None = None,
+    ) -> None:
+        """Keep an index of the values from now on; records that are there already need `rebuild_index`.
+
+        Args:
+            name: A name for the index.
+            pmap: The map of the index's records: index keys to keys of this map.
+            fkey: Makes the index key of a value. It must depend on the value alone.
+            nullable: Records whose index key is null (None, or a tuple with a None) are left out of the
+                index; otherwise they are refused.
+            unique: True refuses a record whose index key another record has. By default, as with False, the
+                record that was written last takes the index record: the application sees to it that index
+                keys are unique, for instance by making the primary key part of them.
+
+        Raises:
+            IndexDefinitionError: This map is an index itself, ``pmap`` is attached already or is this map, or
+                the name is taken.
+            UsageError: An argument is of the wrong type.
+        """
+        if not isinstance(pmap, IndexedRecords) or not callable(fkey) or not isinstance(name, str):
+            raise UsageError("attach_index takes a name, a map for the index records, and a function")
+        if self._index_attached_to is not None:
+            raise IndexDefinitionError(f"{self} is an index itself, of {self._index_attached_to}")
+        if pmap._index_attached_to is not None or pmap is self:
+            owner = "itself" if pmap._index_attached_to is None else pmap._index_attached_to
+            raise IndexDefinitionError(
+                f"{pmap} cannot be an index of {self}: it is attached to {owner} already"
+            )
+        if pmap._indexes:
+            raise IndexDefinitionError(f"{pmap} cannot be an index of {self}: it has indexes of its own")
+        if name in self._indexes:
+            raise IndexDefinitionError(f"{self} has an index {name!r} already")
+        self._indexes[name] = Index(self, name, pmap, fkey, nullable, bool(unique))
+        pmap._index_attached_to = self
+
+    def detach_index(self, name: str) -> None:
+        """Keep an index no longer; its records stay. Nothing happens if there is no such index."""
+        index = self._indexes.pop(name, None)
+        if index is not None:
+            index.pmap._index_attached_to = None
+
+    def indexes(self) -> list[str]:
+        """Return the names of the indexes, sorted."""
+        return sorted(self._indexes)
+
+    def is_index(self) -> bool:
+        """Return whether this map is an index of another."""
+        return self._index_attached_to is not None
+
+    def rebuild_index(self, txn: Transaction, name: str) -> tuple[int, int]:
+        """Write the records of an index anew; records whose index key is null are left out.
+
+        Returns:
+            How many index records were deleted, and how many inserted.
+
+        Raises:
+            IndexDefinitionError: There is no such index.
+            UniqueValueConstraint: The index is unique, and records have one index key; abort the transaction.
+            DecodeError: A record cannot be read; abort the transaction.
+        """
+        if name not in self._indexes:
+            raise IndexDefinitionError(f"{self} has no index {name!r}; it has {self.indexes()}")
+        return rebuild(self._indexes[name], self._checked(txn))
+
+    def rebuild_indexes(self, txn: Transaction) -> tuple[int, int]:
+        """Write the records of all indexes anew; see `rebuild_index`.
+
+        Returns:
+            How many index records were deleted, and how many inserted.
+        """
+        counts = [self.rebuild_index(txn, name) for name in self.indexes()]
+        return sum(deleted for deleted, _ in counts), sum(inserted for _, inserted in counts)
+
+    def check_indexes(self, txn: Transaction) -> list[IndexReport]:
+        """Compare the indexes with the records, all of them.
+
+        Returns:
+            A report for each index, in the order of their names. What is wrong, `rebuild_index` mends.
+
+        Raises:
+            UsageError: The transaction is not open.
+            DecodeError: A record cannot be read.
+        """
+        self._checked(txn)
+        return [check(self._indexes[name], txn) for name in self.indexes()]
