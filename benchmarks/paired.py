@@ -1,4 +1,4 @@
-"""Paired measurements: the peers take turns in one process, so that both meet the same state of the machine."""
+"""Paired measurements: the peers take turns in one process, and so meet the same state of the machine."""
 
 from __future__ import annotations
 

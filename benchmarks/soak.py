@@ -3,9 +3,9 @@
     python benchmarks/soak.py [--seconds 60] [--writers 4] [--readers 4] [--engine 0] [--writemap]
 
 Writers commit numbered records, some of them large, and delete old large ones; each notes what it has
-committed. Readers walk over whole snapshots, in which each writer's numbers must have no gap. In the end every
-committed record has to be there, and the file has to pass the audit of `zlmdb.lmdb.verify`. Exits with 1 if
-anything is wrong.
+committed. Readers walk over whole snapshots, in which each writer's numbers must have no gap. In the end
+every committed record has to be there, and the file has to pass the audit of `zlmdb.lmdb.verify`.
+Exits with 1 if anything is wrong.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from typing import Any
 
 from zlmdb.lmdb._native import ffi
@@ -52,9 +53,9 @@ def as_record(key: object, value: object) -> tuple[bytes, bytes]:
 class Views:
     """The memoryviews that a transaction with `buffers=True` has handed out.
 
-    They look straight at LMDB's pages, which are only valid until the transaction ends: `release()` makes each
-    of them raise ValueError from then on.  What a user has derived from one (a slice, a NumPy array) cannot be
-    released; `release()` reports whether such are still alive, and the environment then keeps the address range
+    They look straight at LMDB's pages, which are only valid until the transaction ends: `release()` makes
+    each of them raise ValueError from then on.  What a user has derived from one (a slice, a NumPy array)
+    cannot be released; `release()` reports whether such are alive, and the environment then keeps the range
     readable when it unmaps the file.
     """
 
@@ -81,9 +82,7 @@ class Views:
         for view_ref, _ in refs:
             view = view_ref()
             if view is not None:
-                try:
+                with suppress(BufferError):  # something exports it: counted below
                     view.release()
-                except BufferError:  # something exports it: counted below
-                    pass
                 del view
         return any(exporter() is not None for _, exporter in refs)

@@ -13,7 +13,7 @@ from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.database import CREATE, _Database, key_flags
 from zlmdb.lmdb.databases import Databases
-from zlmdb.lmdb.errors import BAD_VALSIZE, LARGE, MAP_FULL, NOTFOUND, Error, InvalidParameterError, error
+from zlmdb.lmdb.errors import LARGE, NOTFOUND, InvalidParameterError, error
 from zlmdb.lmdb.opening import Path
 from zlmdb.lmdb.status import Status
 from zlmdb.lmdb.transaction import Transaction
@@ -319,24 +319,6 @@ class Environment(Status):
         if txn._pyenv is not self:
             raise InvalidParameterError("the transaction belongs to another environment", EINVAL)
         return txn
-
-    def _record_error(self, what: str, code: int, key: bytes, value: bytes = b"") -> Error:
-        """The exception for a failed write of a record, with the limit that it met."""
-        problem = error(what, code)
-        if code == BAD_VALSIZE:
-            return problem.advise(self._limit_of(key, value))
-        if code == MAP_FULL and self._grow:
-            size = self.info()["map_size"]
-            return problem.advise(
-                f"the map has grown to {size} bytes, and no more address space is reserved for it"
-            )
-        return problem
-
-    def _limit_of(self, key: bytes, value: bytes) -> str:
-        limit = self.max_key_size()
-        if 0 < len(key) <= limit:
-            return f"the value has {len(value)} bytes; dupsort takes 1 to {limit}, and dupfixed one length"
-        return f"the key has {len(key)} bytes, it must have 1 to {limit}"
 
     # -- transactions and one-shot reads --
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from zlmdb.lmdb import engine, opening
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.errors import error
+from zlmdb.lmdb.errors import BAD_VALSIZE, MAP_FULL, Error, error
 from zlmdb.lmdb.transaction import STAT_FIELDS
 
 INFO_FIELDS = ("map_addr", "map_size", "last_pgno", "last_txnid", "max_readers", "num_readers")
@@ -17,6 +17,7 @@ class Status:
     """The part of `Environment` that tells about it. Each method raises `Error` once it is closed."""
 
     _c: Any
+    _grow: bool
     _major: int
     _path: bytes
 
@@ -84,3 +85,21 @@ class Status:
 
     def _check_open(self) -> None:
         self._one("mdb_env_get_flags", lib.zl_env_flags, "unsigned *")
+
+    def _record_error(self, what: str, code: int, key: bytes, value: bytes = b"") -> Error:
+        """The exception for a failed write of a record, with the limit that it met."""
+        problem = error(what, code)
+        if code == BAD_VALSIZE:
+            return problem.advise(self._limit_of(key, value))
+        if code == MAP_FULL and self._grow:
+            size = self.info()["map_size"]
+            return problem.advise(
+                f"the map has grown to {size} bytes, and no more address space is reserved for it"
+            )
+        return problem
+
+    def _limit_of(self, key: bytes, value: bytes) -> str:
+        limit = self.max_key_size()
+        if 0 < len(key) <= limit:
+            return f"the value has {len(value)} bytes; dupsort takes 1 to {limit}, and dupfixed one length"
+        return f"the key has {len(key)} bytes, it must have 1 to {limit}"
