@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
@@ -280,6 +281,7 @@ def test_provisional_and_collected(env):
     txn = env.begin(write=True)
     env.open_db(b"db", txn)
     del txn
+    gc.collect()
     with pytest.raises(lmdb.NotFoundError):
         env.open_db(b"db", create=False)
 

@@ -126,7 +126,8 @@ assert env.reader_check() == 1
 assert env.reader_check() == 0
 """,
     "fork while threads use the environment": """
-import threading
+import threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of just this
 done = threading.Event()
 def use():
     while not done.is_set():

@@ -50,6 +50,10 @@ class Error(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.what, self.code), {"args": self.args}
 
+    def __setstate__(self, state: dict[str, Any] | None, /) -> None:
+        if state:  # PyPy would put them into the instance's dictionary
+            self.args = state["args"]
+
 
 def strerror(code: int) -> str:
     """The text for a return code of either engine (`mdb_strerror()`)."""
