@@ -50,7 +50,8 @@ class Database:
     Raises:
         FormatError: ``lib_version`` is not known, or the database has the other format.
         OpenError: The directory is open in this process already, or locked by something that does not go
-        away. zlmdb.lmdb.Error: LMDB cannot open the database.
+            away.
+        zlmdb.lmdb.Error: LMDB cannot open the database.
         OSError: The directory cannot be created.
     """
 
@@ -343,8 +344,7 @@ class Database:
         """Copy the database, while it is in use, to a new directory (``mdb_env_copy2()``).
 
         The copy is one consistent snapshot. It is written beside the target, verified, flushed to disk and
-        then
-        renamed: the target is complete if it is there.
+        then renamed: the target is complete if it is there.
 
         Args:
             path: The new directory; its parent exists, on the same file system.
