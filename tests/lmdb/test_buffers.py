@@ -58,6 +58,51 @@ def test_unpositioned_cursor_gives_empty_views(filled):
             assert len(view) == 0
 
 
+@pytest.mark.parametrize("write", [False, True])
+def test_views_of_values_only(filled, write):
+    with filled.begin(buffers="values", write=write) as txn:
+        cursor = txn.cursor()
+        assert (cursor.key(), type(cursor.value())) == (b"", memoryview)
+        assert cursor.set_key(b"050")
+        assert (type(cursor.key()), type(cursor.value())) == (bytes, memoryview)
+        assert [type(part) for part in cursor.item()] == [bytes, memoryview]
+        assert cursor.item() == (b"050", b"value 50")
+        assert list(txn.keys(limit=2)) == [b"000", b"001"]
+        assert {type(key) for key in txn.keys(b"0")} == {bytes}
+        for records in (
+            txn.items(),
+            txn.cursor(),
+            txn.cursor().getmulti([k for k, _ in RECORDS] + [b"large"]),
+        ):
+            found = list(records)
+            assert found == [*RECORDS, (b"large", b"x" * 100_000)]
+            assert {(type(key), type(value)) for key, value in found} == {(bytes, memoryview)}
+        assert list(txn.values(reverse=True, limit=3)) == [b"x" * 100_000, b"value 99", b"value 98"]
+        held = [txn.get(b"001"), *txn.values(), *(value for _, value in txn.items())]
+    for view in held:
+        with pytest.raises(ValueError, match="released"):
+            bytes(view)
+
+
+def test_views_of_values_only_on_pages_that_are_written(filled):
+    with filled.begin(buffers="values", write=True) as txn:
+        assert txn.put(b"050", b"new")
+        expected = sorted({**dict(RECORDS), b"050": b"new", b"large": b"x" * 100_000}.items())
+        assert list(txn.items()) == expected
+        assert list(txn.items(reverse=True)) == expected[::-1]
+        assert {(type(key), type(value)) for key, value in txn.items()} == {(bytes, memoryview)}
+        txn.delete(b"large")
+        txn.put(b"larger", b"y" * 300_000)  # more than a batch holds
+        assert list(txn.items(b"099")) == [(b"099", b"value 99"), (b"larger", b"y" * 300_000)]
+
+
+def test_other_words_for_buffers(filled):
+    with pytest.raises(ValueError, match='"values"'):
+        filled.begin(buffers="keys")
+    with filled.begin(write=True) as txn:  # nothing is left of the one that failed
+        assert txn.put(b"k", b"v")
+
+
 def test_empty_value(env):
     with env.begin(write=True, buffers=True) as txn:
         txn.put(b"k", b"")
@@ -129,6 +174,26 @@ def test_pages_written_in_this_transaction_are_copied(filled):
     with filled.begin(buffers=True, write=True) as txn:
         txn.put(b"001", b"before!")
         view = txn.get(b"001")
+        txn.put(b"001", b"after!!")
+        for key, _ in RECORDS[2:]:
+            txn.delete(key)
+        assert view == b"before!"
+    assert view == b"before!"
+
+
+@pytest.mark.parametrize("values_of", [
+    lambda txn: txn.get(b"001"), lambda txn: next(txn.values(b"001")), lambda txn: txn.pop(b"001"),
+    lambda txn: next(txn.items(b"001"))[1], lambda txn: list(txn.cursor())[1][1],
+], ids=["get", "values", "pop", "items", "cursor"])  # fmt: skip
+@pytest.mark.parametrize("writemap", [False, True])
+def test_pages_written_in_the_map_are_copied(open_env, writemap, values_of):
+    """With writemap, LMDB changes the pages of its transaction in place."""
+    env = open_env(writemap=writemap)
+    with env.begin(write=True) as txn:
+        txn.cursor().putmulti(RECORDS)
+    with env.begin(buffers=True, write=True) as txn:
+        txn.put(b"001", b"before!")
+        view = values_of(txn)
         txn.put(b"001", b"after!!")
         for key, _ in RECORDS[2:]:
             txn.delete(key)

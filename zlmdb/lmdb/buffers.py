@@ -1,15 +1,8 @@
-"""Bytes in and out: arguments of any buffer type, and memoryviews on LMDB's own pages that cannot dangle."""
+"""Arguments: buffers of any type, as the bytes that LMDB takes."""
 
 from __future__ import annotations
 
-import weakref
-from contextlib import suppress
-from typing import Any
-
-from zlmdb.lmdb._native import ffi
 from zlmdb.lmdb.errors import BAD_VALSIZE, BadValsizeError
-
-_buffer = ffi.buffer
 
 
 def as_bytes(value: object, name: str) -> bytes:
@@ -48,41 +41,3 @@ def as_record(key: object, value: object) -> tuple[bytes, bytes]:
     if key is None:
         raise BadValsizeError("The key must be given, not None", BAD_VALSIZE)
     return as_bytes(key, "key"), b"" if value is None else as_bytes(value, "value")
-
-
-class Views:
-    """The memoryviews that a transaction with `buffers=True` has handed out.
-
-    They look straight at LMDB's pages, which are only valid until the transaction ends: `release()` makes
-    each of them raise ValueError from then on.  What a user has derived from one (a slice, a NumPy array)
-    cannot be released; `release()` reports whether such are alive, and the environment then keeps the range
-    readable when it unmaps the file.
-    """
-
-    __slots__ = ("_limit", "_refs")
-
-    def __init__(self) -> None:
-        self._refs: list[tuple[weakref.ref[memoryview], weakref.ref[Any]]] = []
-        self._limit = 256
-
-    def on(self, pointer: Any, length: int) -> memoryview:
-        """A read-only memoryview on `length` bytes at the C pointer."""
-        exporter = _buffer(pointer, length)
-        view = memoryview(exporter).toreadonly()
-        refs = self._refs
-        refs.append((weakref.ref(view), weakref.ref(exporter)))
-        if len(refs) > self._limit:
-            self._refs = [pair for pair in refs if pair[1]() is not None]
-            self._limit = 2 * len(self._refs) + 256
-        return view
-
-    def release(self) -> bool:
-        """Release every view; True if something derived from one is still alive."""
-        refs, self._refs = self._refs, []
-        for view_ref, _ in refs:
-            view = view_ref()
-            if view is not None:
-                with suppress(BufferError):  # something exports it: counted below
-                    view.release()
-                del view
-        return any(exporter() is not None for _, exporter in refs)

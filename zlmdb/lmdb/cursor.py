@@ -12,6 +12,7 @@ from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.database import DUPSORT, _Database
 from zlmdb.lmdb.errors import KEYEXIST, LARGE, NOTFOUND, error
 from zlmdb.lmdb.iteration import Iteration
+from zlmdb.lmdb.views import KEY_VIEWS, LENGTH_BITS, LENGTH_MASK, VALUE_VIEWS
 
 if TYPE_CHECKING:
     from typing import Self
@@ -31,6 +32,7 @@ NODUPDATA = 0x20
 KEYS, VALUES, ITEMS = scan.KEYS, scan.VALUES, scan.ITEMS
 
 _move = lib.zl_cursor_move
+_place = lib.zl_cursor_place
 _read = lib.zl_cursor_read
 _seek = lib.zl_cursor_seek
 
@@ -94,45 +96,52 @@ class Cursor(Iteration[V]):
 
     def key(self) -> V:
         """The key at the cursor; b"" if it is not positioned."""
-        key: V = self._value_of(KEYS)
+        key: V = self._part(KEYS, KEY_VIEWS)
         return key
 
     def value(self) -> V:
         """The value at the cursor; b"" if it is not positioned."""
-        value: V = self._value_of(VALUES)
+        value: V = self._part(VALUES, VALUE_VIEWS)
         return value
 
     def item(self) -> tuple[V, V]:
         """The (key, value) at the cursor; (b"", b"") if it is not positioned."""
+        if self._pytxn._views is not None:
+            return self.key(), self.value()
         if self._ahead is not None:
             self._settle()
-        if self._pytxn._views is None:
-            n = _read(self._c, ITEMS)
-            if n >= 0:
-                end = n & 0xFFFF
-                buf = self._buf
-                return buf[:end], buf[end : end + (n >> 16)]
-            if n != LARGE:
-                self._check_unpositioned(n)
-                return b"", b""  # type: ignore[return-value]
-        key, value = self._read_pinned(ITEMS) or (self._empty(), self._empty())
-        return key, value
+        n = _read(self._c, ITEMS)
+        if n >= 0:
+            end = n & 0xFFFF
+            buf = self._buf
+            return buf[:end], buf[end : end + (n >> 16)]
+        if n == LARGE:
+            pair: tuple[V, V] = tuple(self._read_pinned(ITEMS)) or (b"", b"")
+            return pair
+        self._check_unpositioned(n)
+        return b"", b""  # type: ignore[return-value]
 
-    def _value_of(self, what: int) -> Any:
+    def _part(self, what: int, kind: int) -> Any:
+        """The key or the value at the cursor; `kind` is what says that it is wanted as a view."""
         if self._ahead is not None:
             self._settle()
-        if self._pytxn._views is None:
+        views = self._pytxn._views
+        if views is None or not views.kinds & kind:
             n = _read(self._c, what)
             if n >= 0:
                 return self._buf[:n]
-            if n != LARGE:
-                self._check_unpositioned(n)
-                return b""
-        found = self._read_pinned(what)
-        return found[0] if found else self._empty()
-
-    def _empty(self) -> Any:
-        return b"" if self._pytxn._views is None else memoryview(b"")
+            empty: bytes | memoryview = b""
+        else:
+            n = _place(self._c, what)
+            if n >= 0:
+                start = n >> LENGTH_BITS
+                return views.at(start, start + (n & LENGTH_MASK))
+            empty = memoryview(b"")
+        if n == LARGE:
+            found = self._read_pinned(what)
+            return found[0] if found else empty
+        self._check_unpositioned(n)
+        return empty
 
     def _check_unpositioned(self, code: int) -> None:
         if code != NOTFOUND and code != -50022:  # EINVAL: LMDB 0.9's word for an unpositioned cursor
@@ -148,19 +157,17 @@ class Cursor(Iteration[V]):
             self._check_unpositioned(rc if rc < 0 else -50000 - rc)
             return []
         try:
-            return self._from_views((view,), what)
+            return self._pinned(view, what)
         finally:
             lib.zl_unpin(self._pytxn._c)
 
-    def _from_views(self, views: Iterable[Any], what: int) -> list[Any]:
-        """What pinned memory becomes for the user: keys and values in turn."""
-        value = self._pytxn._value
+    def _pinned(self, view: Any, what: int) -> list[Any]:
+        txn = self._pytxn
         out = []
-        for view in views:
-            if what & KEYS:
-                out.append(value(view.key, view.klen))
-            if what & VALUES:
-                out.append(value(view.val, view.vlen))
+        if what & KEYS:
+            out.append(txn._pinned(view.key, view.klen, KEY_VIEWS))
+        if what & VALUES:
+            out.append(txn._pinned(view.val, view.vlen, VALUE_VIEWS))
         return out
 
     # -- moving --

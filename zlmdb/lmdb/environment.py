@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 from errno import EINVAL
 from types import TracebackType
@@ -17,6 +16,7 @@ from zlmdb.lmdb.errors import LARGE, NOTFOUND, InvalidParameterError, error
 from zlmdb.lmdb.opening import Path
 from zlmdb.lmdb.status import Status
 from zlmdb.lmdb.transaction import Transaction
+from zlmdb.lmdb.views import MapViews
 
 CP_COMPACT = 0x01
 
@@ -92,8 +92,6 @@ class Environment(Status):
         self._grow = limits.grow
         self._slots: list[tuple[Any, Any]] = []
         self._batches: dict[int, set[scan.Ahead]] = {}
-        self._viewing: weakref.WeakSet[Transaction[Any]] = weakref.WeakSet()
-        self._keep_mapped = False
 
         if create and subdir and not readonly:
             opening.make_directory(raw, mode)
@@ -115,6 +113,7 @@ class Environment(Status):
             opening.give_up(c)
             raise
         self._databases, self._main = databases, databases.main
+        self._views = MapViews(c)
         # What transactions and cursors ask for:
         self._dbi_of = databases.number
         self._forget_databases = databases.forget
@@ -148,8 +147,7 @@ class Environment(Status):
         if lib.zl_env_shut(self._c):
             return
         self._cut_batches()
-        self._release_views()
-        lib.zl_env_close(self._c, self._keep_mapped)
+        lib.zl_env_close(self._c, self._release_views())
         self._databases.clear()
         self._free_slots()
         self._registration.release()
@@ -159,9 +157,9 @@ class Environment(Status):
         for batches in list(self._batches.values()):
             scan.cut(batches)
 
-    def _release_views(self) -> None:
-        for txn in list(self._viewing):
-            txn._release_views()
+    def _release_views(self) -> bool:
+        """No view can be read from now on. Whether something derived from one can: the map must stay then."""
+        return self._views.release()
 
     def _free_slots(self) -> None:
         while self._slots:
@@ -228,12 +226,12 @@ class Environment(Status):
         rc = lib.zl_env_resize_begin(self._c)
         if rc:
             raise error("mdb_env_set_mapsize", rc)
+        keep_mapped = True
         try:
             self._cut_batches()
-            self._release_views()
+            keep_mapped = self._release_views()
         finally:  # else every other thread would wait for the resizing to end
-            rc = lib.zl_env_resize_end(self._c, size, self._keep_mapped)
-            self._keep_mapped = False
+            rc = lib.zl_env_resize_end(self._c, size, keep_mapped)
         if rc:
             raise error("mdb_env_set_mapsize", rc)
 
@@ -345,14 +343,14 @@ class Environment(Status):
         db: _Database | None = None,
         parent: Transaction[Any] | None = None,
         write: bool = False,
-        buffers: bool = False,
+        buffers: bool | Literal["values"] = False,
     ) -> Transaction[Any]: ...
     def begin(
         self,
         db: _Database | None = None,
         parent: Transaction[Any] | None = None,
         write: bool = False,
-        buffers: bool = False,
+        buffers: bool | Literal["values"] = False,
     ) -> Transaction[Any]:
         """Begin a transaction; see `Transaction`."""
         return _new_transaction(Transaction, self, db, parent, write, buffers)

@@ -63,8 +63,7 @@ class Iteration(Generic[V]):
             if rc and rc != NOTFOUND:
                 raise error("mdb_cursor_get", rc)
         what = (scan.ITEMS if values else scan.KEYS) if keys or not values else scan.VALUES
-        kind = scan.Scan if self._pytxn._views is None else scan.ViewScan
-        return _chain(kind(self, op, what, self._most))
+        return _chain(scan.new_scan(self, op, what, self._most))
 
     def iternext(self, keys: bool = True, values: bool = True) -> Iterator[Any]:
         """Iterate from the current record to the end; from the first one if the cursor is not positioned.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.database import INTEGERKEY, REVERSEKEY, _Database
-from zlmdb.lmdb.scan import FIRST_BATCH, ITEMS, KEYS, NEXT, PREV, VALUES, Scan, ViewScan
+from zlmdb.lmdb.scan import FIRST_BATCH, ITEMS, KEYS, NEXT, PREV, VALUES, new_scan
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.cursor import Cursor
@@ -129,8 +129,6 @@ def _iterate(
     if not found or high == b"":
         cursor.close()
         return iter(())
-    kind = Scan if txn._views is None else ViewScan
-    records = chain.from_iterable(
-        kind(cursor, PREV if reverse else NEXT, what, FIRST_BATCH if limit is None else limit)
-    )
+    batches = new_scan(cursor, PREV if reverse else NEXT, what, FIRST_BATCH if limit is None else limit)
+    records = chain.from_iterable(batches)
     return records if limit is None else islice(records, limit)

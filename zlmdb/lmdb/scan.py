@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.errors import LARGE, error
+from zlmdb.lmdb.views import KEY_VIEWS, VALUE_VIEWS, Views
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.cursor import Cursor
@@ -45,12 +46,13 @@ _loads = marshal.loads
 class Chunk:
     """Memory that C fills with byte strings."""
 
-    __slots__ = ("_data", "_lengths", "_view", "c")
+    __slots__ = ("_data", "_lengths", "_places", "_view", "c")
 
     def __init__(self) -> None:
         self._data = ffi.new("char[]", CHUNK_BYTES + lib.ZL_SLACK)
         self._lengths = ffi.NULL if _MARSHAL else ffi.new("uint32_t[]", 2 * MOST)
-        self.c = ffi.new("zl_chunk *", {"data": self._data, "cap": CHUNK_BYTES, "lengths": self._lengths})
+        self._places = ffi.new("uint64_t[]", 4 * VIEWS_MOST)  # of keys and values, from and to
+        self.c = ffi.new("zl_chunk *", (self._data, CHUNK_BYTES, self._lengths, 0, self._places))
         buffer = ffi.buffer(self._data)
         self._view: Any = memoryview(buffer) if _MARSHAL else buffer
 
@@ -211,11 +213,14 @@ class Scan:
             self._op |= ADVANCE
 
     def _read(self, cursor: Cursor[Any], most: int) -> list[Any]:
+        return self._copy(cursor, most, self._op)
+
+    def _copy(self, cursor: Cursor[Any], most: int, op: int) -> list[Any]:
         try:
             chunk = _chunks.pop()
         except IndexError:
             chunk = Chunk()
-        n = _fill(cursor._c, chunk.c, self._what, self._op, most)
+        n = _fill(cursor._c, chunk.c, self._what, op, most)
         items = chunk.decode() if n > 0 else []
         _chunks.append(chunk)
         if n >= 0:
@@ -226,21 +231,58 @@ class Scan:
 
 
 class ViewScan(Scan):
-    """A scan in a transaction with `buffers=True`."""
+    """A scan in a transaction with `buffers`.
 
-    __slots__ = ()
+    Args:
+        cursor: the positioned cursor.
+        op: as for `Scan`.
+        what: as for `Scan`.
+        most: as for `Scan`.
+        views: those of the transaction.
+    """
+
+    __slots__ = ("_kinds", "_views")
+
+    def __init__(self, cursor: Any, op: int, what: int, most: int, views: Views) -> None:
+        super().__init__(cursor, op, what, most)
+        self._views = views
+        self._kinds = what * KEY_VIEWS & views.kinds
 
     def _read(self, cursor: Cursor[Any], most: int) -> list[Any]:
-        txn = cursor._pytxn
-        most = min(most, VIEWS_MOST)
-        views = ffi.new("zl_view[]", most)
-        rc = lib.zl_txn_pin(txn._c)
-        if rc:
-            raise error("mdb_cursor_get", rc)
-        try:
-            n = lib.zl_cursor_fill_views(cursor._c, views, self._what, self._op, most)
-            if n < 0:
-                raise error("mdb_cursor_get", n)
-            return cursor._from_views(views[0:n], self._what)
-        finally:
-            lib.zl_unpin(txn._c)
+        chunk = take_chunk()
+        n = _fill(cursor._c, chunk.c, self._what | self._kinds, self._op, min(most, VIEWS_MOST))
+        items = self._decode(chunk, n) if n > 0 else []
+        give_chunk(chunk)
+        if n >= 0:
+            return items
+        if n != LARGE:
+            raise error("mdb_cursor_get", n)
+        # The cursor stands on a page that the transaction has written.
+        copies = self._copy(cursor, most, self._op & ~ADVANCE)
+        if self._what == ITEMS and not self._kinds & KEY_VIEWS:
+            copies[1::2] = map(_as_view, copies[1::2])
+            return copies
+        return list(map(_as_view, copies))
+
+    def _decode(self, chunk: Chunk, records: int) -> list[Any]:
+        mixed = self._what == ITEMS and self._kinds == VALUE_VIEWS
+        count = 2 * records if self._what == ITEMS and not mixed else records
+        views = self._views.at_places(ffi.unpack(chunk.c.places, 2 * count))
+        if not mixed:
+            return views
+        items: list[Any] = [None] * (2 * records)
+        items[::2] = chunk.decode()
+        items[1::2] = views
+        return items
+
+
+def _as_view(value: bytes | memoryview) -> memoryview:
+    return memoryview(value) if isinstance(value, bytes) else value
+
+
+def new_scan(cursor: Any, op: int, what: int, most: int) -> Scan:
+    """An iteration over a cursor; arguments as for `Scan`."""
+    views = cursor._pytxn._views
+    if views is None or not what * KEY_VIEWS & views.kinds:
+        return Scan(cursor, op, what, most)
+    return ViewScan(cursor, op, what, most, views)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from errno import EINVAL
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from zlmdb.lmdb import bulk, scan
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.buffers import Views, as_bytes, as_record
+from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.cursor import Cursor
 from zlmdb.lmdb.database import DROPPED, DUPSORT, _Database
 from zlmdb.lmdb.errors import BAD_TXN, KEYEXIST, LARGE, NOTFOUND, InvalidParameterError, closed, error
 from zlmdb.lmdb.ranges import Ranges
+from zlmdb.lmdb.views import LENGTH_BITS, LENGTH_MASK, VALUE_VIEWS, Views
 
 if TYPE_CHECKING:
     from typing import Self
@@ -39,6 +40,7 @@ _begin = lib.zl_txn_begin
 _begin_read = lib.zl_txn_begin_read
 _get = lib.zl_get
 _get_pin = lib.zl_get_pin
+_get_place = lib.zl_get_place
 _put = lib.zl_put
 _release = lib.zl_txn_release
 _unpin = lib.zl_unpin
@@ -57,10 +59,12 @@ class Transaction(Ranges[V]):
             nests read-only ones, which see the parent's writes.
         write: whether it may write. One write transaction is open at a time over all processes; others wait.
         buffers: hand out memoryviews on LMDB's own pages instead of copies in bytes objects. They are valid
-            until the transaction ends; reading one later raises ValueError.
+            until the transaction ends; reading one later raises ValueError. "values" means views for values,
+            bytes for keys.
 
     Raises:
         InvalidParameterError: `parent` is read-only, or of another environment.
+        ValueError: `buffers` is a string other than "values".
         ReadonlyError: `write` in a read-only environment.
         ReadersFullError: every slot of the reader table is taken, also after clearing those of dead
             processes.
@@ -93,7 +97,7 @@ class Transaction(Ranges[V]):
         db: _Database | None = None,
         parent: Transaction[Any] | None = None,
         write: bool = False,
-        buffers: bool = False,
+        buffers: bool | Literal["values"] = False,
     ) -> Self:
         """Begin; see the class."""
         dbi = 1 if db is None else env._dbi_of(db)
@@ -108,7 +112,7 @@ class Transaction(Ranges[V]):
         self._pydb = env._main if db is None else db
         self._dbi = dbi
         self._write = write
-        self._views = Views() if buffers else None
+        self._views = None
         self._batches = None
         self._parent = None
         self._provisional = None
@@ -121,6 +125,8 @@ class Transaction(Ranges[V]):
         if rc:
             raise error("mdb_txn_begin", rc)
         self._done = False
+        if buffers:
+            self._views = Views(env._views, buffers)
         return self
 
     def _begin_child(self, parent: Transaction[Any], write: bool) -> int:
@@ -175,13 +181,7 @@ class Transaction(Ranges[V]):
             self._pyenv._batches.pop(id(self), None)
             scan.cut(self._batches)
         if self._views is not None:
-            self._release_views()
-
-    def _release_views(self) -> None:
-        env = self._pyenv
-        env._viewing.discard(self)
-        if self._views is not None and self._views.release():
-            env._keep_mapped = True
+            self._views.release()
 
     def _register(self, ahead: scan.Ahead) -> None:
         batches = self._batches
@@ -312,10 +312,15 @@ class Transaction(Ranges[V]):
             n = _get(self._c, dbi, key, len(key))
             if n >= 0:
                 return self._buf[:n]
-            if n == NOTFOUND:
-                return default
-            if n != LARGE:
-                raise error("mdb_get", n)
+        else:
+            n = _get_place(self._c, dbi, key, len(key))
+            if n >= 0:
+                start = n >> LENGTH_BITS
+                return self._views.at(start, start + (n & LENGTH_MASK))
+        if n == NOTFOUND:
+            return default
+        if n != LARGE:
+            raise error("mdb_get", n)
         return self._get_pinned(dbi, key, default)
 
     def _get_pinned(self, dbi: int, key: bytes, default: Any) -> Any:
@@ -326,23 +331,22 @@ class Transaction(Ranges[V]):
         if rc:
             raise error("mdb_get", rc)
         try:
-            return self._value(view.val, view.vlen)
+            return self._pinned(view.val, view.vlen, VALUE_VIEWS)
         finally:
             _unpin(self._c)
 
-    def _value(self, pointer: Any, length: int) -> Any:
-        """What pinned memory becomes for the user: a copy, or a view where that is safe.
+    def _pinned(self, pointer: Any, length: int, kind: int) -> Any:
+        """What pinned memory becomes for the user: a copy, or a view where that is wanted and safe.
 
         A page that this transaction has written lives outside the map and moves: it is always copied.
         """
-        if self._views is None:
+        views = self._views
+        if views is None or not views.kinds & kind:
             return ffi.buffer(pointer, length)[:]
-        if length == 0:
-            return memoryview(b"")
-        if lib.zl_txn_in_map(self._c, pointer, length):
-            self._pyenv._viewing.add(self)
-            return self._views.on(pointer, length)
-        return memoryview(ffi.buffer(pointer, length)[:])
+        start = lib.zl_stable_at(self._c, pointer)
+        if start < 0:
+            return memoryview(ffi.buffer(pointer, length)[:])
+        return views.at(start, start + length)
 
     def put(
         self,

@@ -19,6 +19,7 @@ typedef struct zl_chunk {
     size_t cap;        /* of data, which has ZL_SLACK bytes more */
     uint32_t *lengths; /* for the plain format; NULL for the marshal format */
     uint32_t count;    /* of byte strings written */
+    uint64_t *places;  /* for views: where each begins and ends, in bytes from the beginning of the map */
 } zl_chunk;
 
 /* env.c */
@@ -40,7 +41,7 @@ int zl_env_info(zl_env *env, uint64_t *out);
 int zl_env_flags(zl_env *env, unsigned *out);
 int zl_env_max_readers(zl_env *env, unsigned *out);
 int zl_env_max_key_size(zl_env *env, int *out);
-int zl_env_map(zl_env *env, char **base, size_t *size);
+int zl_env_map(zl_env *env, zl_view *out);
 int zl_env_fd(zl_env *env, int *fd);
 int zl_env_sync(zl_env *env, int force);
 int zl_env_reader_check(zl_env *env, int *dead);
@@ -58,12 +59,12 @@ int zl_txn_release(zl_txn *txn);
 void zl_txn_unref(zl_txn *txn);
 int64_t zl_txn_id(zl_txn *txn);
 int zl_txn_stat(zl_txn *txn, unsigned dbi, uint64_t *out);
-int zl_txn_in_map(zl_txn *txn, const char *ptr, size_t len);
-int zl_txn_pin(zl_txn *txn);
+int64_t zl_stable_at(zl_txn *txn, const char *pinned);
 void zl_unpin(zl_txn *txn);
 int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, unsigned *got);
 int zl_drop(zl_txn *txn, unsigned dbi, int del);
 int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
+int64_t zl_get_place(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
 int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
 int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view *out);
 int zl_put(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags);
@@ -78,6 +79,7 @@ int zl_cursor_start(zl_cursor *cursor, int op);
 int zl_cursor_seek(zl_cursor *cursor, int op, const char *key, size_t klen);
 int zl_cursor_seek_pair(zl_cursor *cursor, int op, const char *key, size_t klen, const char *val, size_t vlen);
 int64_t zl_cursor_read(zl_cursor *cursor, int what);
+int64_t zl_cursor_place(zl_cursor *cursor, int what);
 int zl_cursor_pin(zl_cursor *cursor, int what, zl_view *out);
 int zl_cursor_put(zl_cursor *cursor, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags);
 int zl_cursor_del(zl_cursor *cursor, unsigned flags);
@@ -87,7 +89,6 @@ int zl_compare(zl_txn *txn, unsigned dbi, const char *a, size_t alen, const char
 /* bulk.c */
 int zl_cursor_bound(zl_cursor *cursor, int bound, const char *limit, size_t len);
 int64_t zl_cursor_fill(zl_cursor *cursor, zl_chunk *chunk, int what, int op, uint32_t most);
-int64_t zl_cursor_fill_views(zl_cursor *cursor, zl_view *views, int what, int op, uint32_t most);
 int zl_cursor_rewind(zl_cursor *cursor, int op, uint32_t steps);
 int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t *at, uint32_t *left, int values,
                 zl_chunk *chunk, uint32_t *found);

@@ -124,30 +124,28 @@ static int64_t zl_fill_call(zl_fill *fill, int advance) {
         rc = cursor->failed;
         cursor->failed = 0;
     } else {
+        fill->map_size = cursor->txn->ops->zl_map_stable(cursor->txn->txn, &fill->map);
         ZL_TRY(rc, zl_fill_run(fill, advance));
     }
     zl_txn_leave(cursor->txn);
     return rc ? zl_length_or(rc) : fill->n;
 }
 
-/* Fetches records into a chunk: what is of ZL_KEYS, ZL_VALUES, ZL_ITEMS; op is NEXT, PREV or one of their kin, and
- * ZL_ADVANCE.  Returns their number; 0 at the end.  ZL_LARGE: the next record does not fit. */
+/* Fetches records into a chunk: what is of ZL_KEYS, ZL_VALUES, ZL_ITEMS, copied or as places for views (ZL_KEY_VIEWS,
+ * ZL_VALUE_VIEWS); op is NEXT, PREV or one of their kin, and ZL_ADVANCE.  Returns their number; 0 at the end.
+ * ZL_LARGE: the next record does not fit, or there can be no view of it. */
 int64_t zl_cursor_fill(zl_cursor *cursor, zl_chunk *chunk, int what, int op, uint32_t most) {
-    zl_fill fill = {.cursor = cursor, .op = op & ~ZL_ADVANCE, .what = what, .most = most};
+    zl_fill fill = {.cursor = cursor, .place = chunk->places, .op = op & ~ZL_ADVANCE, .most = most};
     int64_t n;
 
+    fill.what = what & ZL_ITEMS;
+    fill.views = what / ZL_KEY_VIEWS & fill.what;
+    fill.copies = fill.what & ~fill.views;
     fill.step = zl_step_of(fill.op);
     zl_out_begin(&fill.out, chunk);
     n = zl_fill_call(&fill, op & ZL_ADVANCE);
     zl_out_end(&fill.out);
     return n;
-}
-
-/* The same with pointers to the records; the caller holds the family lock. */
-int64_t zl_cursor_fill_views(zl_cursor *cursor, zl_view *views, int what, int op, uint32_t most) {
-    zl_fill fill = {.cursor = cursor, .views = views, .op = op & ~ZL_ADVANCE, .what = what, .most = most};
-    fill.step = zl_step_of(fill.op);
-    return zl_fill_call(&fill, op & ZL_ADVANCE);
 }
 
 /* The reader has consumed fewer records than fill() delivered: put the cursor back by the difference. */

@@ -179,6 +179,19 @@ int64_t zl_cursor_read(zl_cursor *cursor, int what) {
     return n;
 }
 
+/* The place of the key or of the value: what is ZL_KEYS or ZL_VALUES. */
+int64_t zl_cursor_place(zl_cursor *cursor, int what) {
+    int rc;
+    int64_t n = zl_cursor_enter(cursor);
+
+    if (n)
+        return n;
+    ZL_TRY(rc, zl_cursor_refresh(cursor));
+    n = rc ? zl_length_or(rc) : zl_place(cursor->txn, what == ZL_KEYS ? &cursor->key : &cursor->val);
+    zl_txn_leave(cursor->txn);
+    return n;
+}
+
 /* Leaves the family lock held on success, until zl_unpin(). */
 int zl_cursor_pin(zl_cursor *cursor, int what, zl_view *out) {
     int rc = zl_cursor_enter(cursor);
@@ -192,9 +205,6 @@ int zl_cursor_pin(zl_cursor *cursor, int what, zl_view *out) {
     *out = (zl_view){cursor->key.mv_data, cursor->key.mv_size, cursor->val.mv_data, cursor->val.mv_size};
     return 0;
 }
-
-
-int zl_txn_in_map(zl_txn *txn, const char *ptr, size_t len) { return txn->ops->zl_in_map(txn->env->env, ptr, len); }
 
 int zl_cursor_put_checked(zl_cursor *cursor, MDB_val *key, MDB_val *val, unsigned flags) {
     if (zl_bad_length(cursor->txn, cursor->dbi, key, val, flags))

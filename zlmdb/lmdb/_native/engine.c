@@ -121,8 +121,9 @@ static int zl_munmap(MDB_env *env, void *addr, size_t len) {
     if (!zenv || addr != (void *)env->me_map)
         return munmap(addr, len);
     zl_pages_end(zenv);
-    if (zenv->map_reserved > len)
-        len = zenv->map_reserved;
+    len = (len + env->me_os_psize - 1) & ~((size_t)env->me_os_psize - 1);
+    if (zenv->map_reserved > len && munmap(env->me_map + len, zenv->map_reserved - len))
+        return -1;
     zenv->map_reserved = 0;
     if (zenv->keep_mapped) /* views are still about: let them read zeros, never unmapped memory */
         return mmap(addr, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED;
@@ -178,9 +179,25 @@ static int zl_in_map(MDB_env *env, const void *ptr, size_t len) {
 
 #include "page_check.h"
 
-static void zl_map_extent(MDB_env *env, void **base, size_t *size) {
-    *base = env->me_map;
-    *size = env->me_mapsize;
+/* Where the map is, and how far it may grow in place. */
+static size_t zl_map_extent(MDB_env *env, const char **map) {
+    size_t reserved = zl_env_of(env)->map_reserved;
+    *map = env->me_map;
+    return reserved > env->me_mapsize ? reserved : env->me_mapsize;
+}
+
+/* A write transaction changes its own pages only.  They are elsewhere, unless it has to write to the map itself. */
+static size_t zl_map_stable(MDB_txn *txn, const char **map) {
+    MDB_env *env = txn->mt_env;
+    *map = env->me_map;
+    if (txn->mt_flags & MDB_TXN_RDONLY)
+        return env->me_mapsize;
+    if (env->me_flags & MDB_WRITEMAP)
+        return 0;
+    for (; txn; txn = txn->mt_parent)
+        if (txn->mt_spill_pgs && txn->mt_spill_pgs[0])
+            return 0;
+    return env->me_mapsize;
 }
 
 #if ZL_ENGINE == 0
@@ -235,5 +252,5 @@ const zl_ops ZL_NAME(ops) = {
     mdb_reader_list, mdb_reader_check, mdb_txn_begin, mdb_txn_commit, mdb_txn_abort, mdb_txn_reset, mdb_txn_renew,
     zl_txn_reuse, zl_txn_park, mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
     mdb_cursor_open, mdb_cursor_close, mdb_cursor_get, mdb_cursor_put, mdb_cursor_del, mdb_cursor_count,
-    zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_cursor_tidy, zl_in_map, zl_map_extent,
+    zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_cursor_tidy, zl_map_stable, zl_map_extent,
 };

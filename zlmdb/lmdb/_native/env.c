@@ -302,14 +302,13 @@ static int zl_max_key(zl_env *env, int *out) {
 
 int zl_env_max_key_size(zl_env *env, int *out) { ZL_ENV_CALL(env, zl_max_key(env, out)); }
 
-static int zl_extent(zl_env *env, char **base, size_t *size) {
-    void *address;
-    env->ops->zl_map_extent(env->env, &address, size);
-    *base = address;
+static int zl_map_view(zl_env *env, zl_view *out) {
+    out->vlen = env->ops->zl_map_extent(env->env, &out->val);
     return 0;
 }
 
-int zl_env_map(zl_env *env, char **base, size_t *size) { ZL_ENV_CALL(env, zl_extent(env, base, size)); }
+/* All of the map as a value: address space, of which a transaction may read no more than it finds records in. */
+int zl_env_map(zl_env *env, zl_view *out) { ZL_ENV_CALL(env, zl_map_view(env, out)); }
 
 int zl_env_fd(zl_env *env, int *fd) { ZL_ENV_CALL(env, env->ops->env_get_fd(env->env, fd)); }
 

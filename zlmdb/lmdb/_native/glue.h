@@ -28,7 +28,7 @@
 
 /* Codes of our own, beside LMDB's (-30799 .. -30769) and errno's. */
 #define ZL_CLOSED (-40001)        /* the object is closed, finished or invalidated */
-#define ZL_LARGE (-40002)         /* the result does not fit the arena: fetch it pinned */
+#define ZL_LARGE (-40002)         /* the result does not fit the arena, or is no safe view: fetch it pinned */
 #define ZL_OTHER_THREAD (-40003)  /* a write transaction belongs to the thread that began it */
 #define ZL_WRITER_ACTIVE (-40004) /* not while a write transaction is open */
 #define ZL_SAME_THREAD (-40005)   /* a second write transaction in one thread would deadlock */
@@ -36,6 +36,7 @@
 #define ZL_ERRNO_BASE (-50000)    /* functions that return lengths give errno e as ZL_ERRNO_BASE - e */
 
 #define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */
+#define ZL_PLACE_BITS 22 /* of the length, in a place (zl_place) */
 
 #define ZL_SLACK 16   /* bytes that a chunk has beyond its cap */
 #define ZL_ADVANCE 0x1000 /* beside the operation of a fill: move before the first record */
@@ -102,9 +103,9 @@ typedef struct zl_ops {
     int (*zl_find_many)(MDB_txn *txn, MDB_dbi dbi, const MDB_val *keys, unsigned n, int values, zl_found *found);
     void (*zl_cursor_forget)(MDB_cursor *cursor);
     void (*zl_cursor_tidy)(MDB_cursor *cursor);
-    /* Whether [ptr, ptr+len) lies in the memory map (else in a page that this transaction has dirtied). */
-    int (*zl_in_map)(MDB_env *env, const void *ptr, size_t len);
-    void (*zl_map_extent)(MDB_env *env, void **base, size_t *size);
+    /* The part of the map that stays as it is while the transaction lasts, from its beginning; returns its size. */
+    size_t (*zl_map_stable)(MDB_txn *txn, const char **map);
+    size_t (*zl_map_extent)(MDB_env *env, const char **map);
 } zl_ops;
 
 extern const zl_ops zl0_ops, zl1_ops; /* by engine.c */
@@ -170,6 +171,7 @@ struct zl_cursor {
 
 enum { ZL_BOUND_NONE, ZL_BOUND_BELOW, ZL_BOUND_FROM };
 enum { ZL_KEYS = 1, ZL_VALUES = 2, ZL_ITEMS = 3 };
+enum { ZL_KEY_VIEWS = 4, ZL_VALUE_VIEWS = 8 }; /* beside them: these are to be views */
 
 /* Per thread: its identity, and where a failed LMDB assertion returns to instead of ending the process. */
 struct zl_thread {
@@ -210,6 +212,7 @@ void zl_txn_retain(zl_txn *txn);
 void zl_txn_unref(zl_txn *txn);
 void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
 int zl_owns_arena(zl_txn *txn);
+int64_t zl_place(zl_txn *txn, const MDB_val *val);
 void zl_touch(const MDB_val *val);
 
 int zl_bad_length(zl_txn *txn, MDB_dbi dbi, const MDB_val *key, const MDB_val *val, unsigned flags);

@@ -91,29 +91,51 @@ static inline void zl_out_end(zl_out *out) {
 typedef struct zl_fill {
     zl_cursor *cursor;
     zl_out out;
-    zl_view *views; /* write pointers here instead of bytes to out */
+    const char *map; /* for views: the part of the map that stays as it is */
+    size_t map_size;
+    uint64_t *place; /* where the next one goes */
     MDB_cursor_op op;
-    int what; /* of ZL_KEYS, ZL_VALUES, ZL_ITEMS */
+    int what;   /* of ZL_KEYS, ZL_VALUES, ZL_ITEMS */
+    int views;  /* which of these are to be views */
+    int copies; /* the others */
     int step; /* +1 and -1 if op walks record by record, else 0 */
     uint32_t n, most;
 } zl_fill;
 
+static inline int zl_fill_has_stable(const zl_fill *fill, const MDB_val *val) {
+    return (size_t)((const char *)val->mv_data - fill->map) < fill->map_size;
+}
+
+static inline void zl_fill_place(zl_fill *fill, const MDB_val *val) {
+    size_t at = (size_t)((const char *)val->mv_data - fill->map);
+    *fill->place++ = at;
+    *fill->place++ = at + val->mv_size;
+}
+
+/* Adds what of a record is to be a view; 0 if there can be none. */
+static inline int zl_fill_add_views(zl_fill *fill, const MDB_val *key, const MDB_val *val) {
+    int keys = fill->views & ZL_KEYS, values = fill->views & ZL_VALUES;
+    if ((keys && !zl_fill_has_stable(fill, key)) || (values && !zl_fill_has_stable(fill, val)))
+        return 0;
+    if (keys)
+        zl_fill_place(fill, key);
+    if (values)
+        zl_fill_place(fill, val);
+    return 1;
+}
+
 /* Adds a record; 0 if there is no room.  As for zl_copy(), memory is readable up to src_end. */
 static inline int zl_fill_add(zl_fill *fill, const MDB_val *key, const MDB_val *val, const char *src_end) {
     size_t need = 0;
-    if (fill->views) {
-        fill->views[fill->n++] = (zl_view){key->mv_data, key->mv_size, val->mv_data, val->mv_size};
-        return 1;
-    }
-    if (fill->what & ZL_KEYS)
+    if (fill->copies & ZL_KEYS)
         need += zl_out_need(&fill->out, key->mv_size);
-    if (fill->what & ZL_VALUES)
+    if (fill->copies & ZL_VALUES)
         need += zl_out_need(&fill->out, val->mv_size);
-    if (!zl_out_fits(&fill->out, need))
+    if (!zl_out_fits(&fill->out, need) || (fill->views && !zl_fill_add_views(fill, key, val)))
         return 0;
-    if (fill->what & ZL_KEYS)
+    if (fill->copies & ZL_KEYS)
         zl_out_add(&fill->out, key->mv_data, key->mv_size, src_end);
-    if (fill->what & ZL_VALUES)
+    if (fill->copies & ZL_VALUES)
         zl_out_add(&fill->out, val->mv_data, val->mv_size, src_end);
     fill->n++;
     return 1;

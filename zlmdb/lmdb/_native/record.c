@@ -90,6 +90,19 @@ int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view 
     return 0;
 }
 
+/* The place of the value. */
+int64_t zl_get_place(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
+    MDB_val val;
+    int64_t n;
+    int rc = zl_txn_enter(txn);
+    if (rc)
+        return rc;
+    rc = zl_find(txn, dbi, key, klen, &val);
+    n = rc ? zl_length_or(rc) : zl_place(txn, &val);
+    zl_txn_leave(txn);
+    return n;
+}
+
 /* Begin, get and end in one call; txn is a fresh handle. */
 int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
     int64_t n = zl_txn_begin_read(txn);

@@ -69,8 +69,7 @@ int zl_txn_enter(zl_txn *txn) {
 
 void zl_txn_leave(zl_txn *txn) { pthread_mutex_unlock(&txn->root->mutex); }
 
-/* Hold LMDB still for this family of transactions while Python reads its memory, until zl_unpin(). */
-int zl_txn_pin(zl_txn *txn) { return zl_txn_enter(txn); }
+/* Ends the time that LMDB is held still, for this family of transactions, while Python reads its memory. */
 void zl_unpin(zl_txn *txn) { zl_txn_leave(txn); }
 
 /* The arena belongs to the first thread that asks for a result; others take the pinned way. */
@@ -79,6 +78,22 @@ int zl_owns_arena(zl_txn *txn) {
     if (!txn->user)
         txn->user = self;
     return txn->user == self;
+}
+
+/* Where in the map a value is, in bytes from its beginning, and the value's length, in one number.  ZL_LARGE if they
+ * do not fit, or if the transaction may change that memory: then there can be no view of it. */
+int64_t zl_place(zl_txn *txn, const MDB_val *val) {
+    int64_t at = zl_stable_at(txn, val->mv_data);
+    if (at < 0 || at >> (63 - ZL_PLACE_BITS) || val->mv_size >> ZL_PLACE_BITS)
+        return ZL_LARGE;
+    return at << ZL_PLACE_BITS | (int64_t)val->mv_size;
+}
+
+/* Where in the map pinned memory is; ZL_LARGE if it is elsewhere, or the transaction may change it. */
+int64_t zl_stable_at(zl_txn *txn, const char *pinned) {
+    const char *map;
+    size_t size = txn->ops->zl_map_stable(txn->txn, &map), at = (size_t)(pinned - map);
+    return at < size ? (int64_t)at : ZL_LARGE;
 }
 
 /* Takes page faults now, with Python's lock released. */

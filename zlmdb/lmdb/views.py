@@ -1,0 +1,190 @@
+"""Memoryviews on LMDB's own pages that cannot dangle: what `buffers=True` gives.
+
+All views of a transaction are slices of one memoryview over the whole map, which costs far less than a
+buffer for each. Weak references tell which of them are alive when the transaction ends: these are released,
+and raise ValueError from then on. What a user has derived from one (a slice, a NumPy array) cannot be found;
+but it keeps alive the object that exports the map, and so the environment knows whether the map must stay
+readable.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb.errors import closed, error
+
+VALUES_ONLY = "values"
+"""As the argument `buffers` of a transaction: views for values, bytes for keys."""
+
+LENGTH_BITS: int = lib.ZL_PLACE_BITS
+LENGTH_MASK = (1 << LENGTH_BITS) - 1
+KEY_VIEWS: int = lib.ZL_KEY_VIEWS
+VALUE_VIEWS: int = lib.ZL_VALUE_VIEWS
+
+FEW = 256
+
+_buffer = ffi.buffer
+_ref = weakref.ref
+_sifting = threading.Lock()
+
+
+def _sift(refs: list[weakref.ref[Any]]) -> int:
+    """Drop references to the dead, while other threads may append.
+
+    Returns:
+        How many there may be before it is worth while again.
+    """
+    if _sifting.acquire(blocking=False):  # never waited for: a forked child may find it locked for good
+        try:
+            count = len(refs)
+            refs[:count] = [ref for ref in refs[:count] if ref() is not None]
+        finally:
+            _sifting.release()
+    return 2 * len(refs) + FEW
+
+
+class MapViews:
+    """What an environment knows of the views on its map.
+
+    Args:
+        c: the environment's handle.
+    """
+
+    __slots__ = ("_c", "_left", "_left_limit", "_map", "_open")
+
+    def __init__(self, c: Any) -> None:
+        self._c = c
+        self._map: tuple[Any, int] | None = None
+        self._open: dict[Views, Any] = {}
+        self._left: list[weakref.ref[Any]] = []
+        self._left_limit = FEW
+
+    def export(self, views: Views) -> Any:
+        """The object that exports the map for the views of a transaction: all that the map may grow to."""
+        if self._map is None:
+            out = ffi.new("zl_view *")
+            rc = lib.zl_env_map(self._c, out)
+            if rc:
+                raise error("mdb_env_info", rc)
+            self._map = out.val, out.vlen
+        return self._open.setdefault(views, _buffer(*self._map))
+
+    def ended(self, views: Views) -> None:
+        """The transaction has ended; its exporter lives on if something does that was derived from a view."""
+        exporter = self._open.pop(views, None)
+        if exporter is None:
+            return
+        left = _ref(exporter)
+        del exporter
+        if left() is not None:
+            self._left.append(left)
+            if len(self._left) > self._left_limit:
+                self._left_limit = _sift(self._left)
+
+    def release(self) -> bool:
+        """The map goes: release the views of open transactions.
+
+        Returns:
+            Whether something derived from a view, of these or of earlier transactions, is alive.
+        """
+        for views in list(self._open):
+            views.release()
+        left, self._left, self._map = self._left, [], None
+        return any(exporter() is not None for exporter in left)
+
+
+class Views:
+    """The views that a transaction hands out.
+
+    Args:
+        of_map: the views on the map of the environment.
+        buffers: as for the transaction, and not false.
+
+    Raises:
+        ValueError: `buffers` is a string other than "values".
+    """
+
+    __slots__ = ("_base", "_ended", "_limit", "_of_map", "_refs", "kinds")
+
+    def __init__(self, of_map: MapViews, buffers: bool | str) -> None:
+        self.kinds = KEY_VIEWS | VALUE_VIEWS
+        """What comes as a view, as `zl_cursor_fill()` takes it."""
+        if buffers is not True and isinstance(buffers, str):
+            if buffers != VALUES_ONLY:
+                raise ValueError(f'buffers must be True, False or "{VALUES_ONLY}", not {buffers!r:.40}')
+            self.kinds = VALUE_VIEWS
+        self._of_map = of_map
+        self._base: memoryview | None = None
+        self._refs: list[weakref.ref[memoryview]] = []
+        self._limit = FEW
+        self._ended = False
+
+    def _open(self) -> memoryview:
+        if self._ended:
+            raise closed()
+        self._base = base = memoryview(self._of_map.export(self)).toreadonly()
+        return base
+
+    def at(self, start: int, end: int) -> memoryview:
+        """A view on a part of the map, where the transaction has just found something.
+
+        Raises:
+            Error: the transaction has ended meanwhile.
+        """
+        base = self._base
+        if base is None:
+            base = self._open()
+        try:
+            view = base[start:end]
+        except ValueError:
+            raise closed() from None
+        refs = self._refs
+        refs.append(_ref(view))
+        if len(refs) > self._limit:
+            self._limit = _sift(refs)
+        if self._ended:
+            self._too_late()
+        return view
+
+    def at_places(self, places: list[int]) -> list[memoryview]:
+        """Views on parts of the map, which are given by where each begins and ends; otherwise as `at()`."""
+        base = self._base
+        if base is None:
+            base = self._open()
+        numbers = iter(places)
+        try:
+            views = [base[start:end] for start, end in zip(numbers, numbers, strict=True)]
+        except ValueError:
+            raise closed() from None
+        refs = self._refs
+        refs.extend(map(_ref, views))
+        if len(refs) > self._limit:
+            self._limit = _sift(refs)
+        if self._ended:
+            self._too_late()
+        return views
+
+    def _too_late(self) -> None:
+        """Another thread has ended the transaction, maybe before it could see the latest views."""
+        self.release()
+        raise closed()
+
+    def release(self) -> None:
+        """The transaction ends: its views raise ValueError from now on. Calling it again is harmless."""
+        self._ended = True
+        base = self._base
+        if base is None:
+            return
+        base.release()
+        self._base = None
+        for ref in self._refs.copy():
+            view = ref()
+            if view is not None:
+                try:
+                    view.release()
+                except BufferError:  # something exports it, and keeps the exporter alive
+                    continue
+        self._of_map.ended(self)
