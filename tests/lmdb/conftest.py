@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,38 @@ def thorough_collection(monkeypatch: pytest.MonkeyPatch) -> None:
 def env(open_env: OpenEnv) -> lmdb.Environment:
     """Return an empty environment with room for eight databases."""
     return open_env()
+
+
+@pytest.fixture
+def cursor(env: lmdb.Environment) -> Iterator[lmdb.Cursor]:
+    """Return a cursor on the records a: 1 to d: 4, in a write transaction."""
+    with env.begin(write=True) as txn:
+        for key, value in zip(b"abcd", b"1234", strict=True):
+            txn.put(b"%c" % key, b"%c" % value)
+        yield txn.cursor()
+
+
+@pytest.fixture
+def pairs() -> list[tuple[bytes, bytes]]:
+    """Return the records at `dup_cursor`."""
+    return [(b"a", b"1"), (b"a", b"2"), (b"a", b"3"), (b"b", b"1"), (b"c", b"1"), (b"c", b"5")]
+
+
+@pytest.fixture
+def dup_cursor(env: lmdb.Environment, pairs: list[tuple[bytes, bytes]]) -> Iterator[lmdb.Cursor]:
+    """Return a cursor on `pairs` in a dupsort database, in a write transaction."""
+    db = env.open_db(b"dups", dupsort=True)
+    with env.begin(db, write=True) as txn:
+        for key, value in pairs:
+            txn.put(key, value)
+        yield txn.cursor()
+
+
+@pytest.fixture
+def raises_closed() -> Callable[[], AbstractContextManager[Any]]:
+    """Return `pytest.raises` for the error of whatever is closed or finished."""
+    text = r"^Attempt to operate on closed/deleted/dropped object\.$"
+    return lambda: pytest.raises(lmdb.Error, match=text)
 
 
 @pytest.fixture

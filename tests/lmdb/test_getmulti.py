@@ -53,6 +53,11 @@ def test_keys_only(cursor):
     ]
 
 
+def test_values_is_true_or_false_like_any_object(cursor):
+    assert plain(cursor.getmulti([b"0001"], values="yes")) == [(b"0001", RECORDS[b"0001"])]
+    assert cursor.getmulti([b"0001"], values=[]) == [b"0001"]
+
+
 def test_the_cursor_stands_on_the_last_key(cursor):
     cursor.getmulti([b"0001", b"0007"])
     assert cursor.key() == b"0007"
@@ -190,6 +195,7 @@ def test_wrong_dupfixed_bytes(fixed):
     ({"dupdata": True, "dupfixed_bytes": -1}, OverflowError),
     ({"dupfixed_bytes": -1}, OverflowError),
     ({"dupfixed_bytes": 4}, TypeError),
+    ({"dupdata": True, "dupfixed_bytes": 4.0}, TypeError),
     ({"keyfixed": True}, TypeError),
     ({"keyfixed": True, "dupfixed_bytes": 4}, TypeError),
     ({"dupdata": True, "keyfixed": True}, TypeError),

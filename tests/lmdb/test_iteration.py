@@ -6,13 +6,9 @@ from itertools import islice
 
 import pytest
 
-import zlmdb.lmdb as lmdb
-
-CLOSED = r"^Attempt to operate on closed/deleted/dropped object\.$"
 EMPTY = (b"", b"")
 MANY = 1000
 KEYS = [b"%04d" % i for i in range(MANY)]
-PAIRS = [(b"a", b"1"), (b"a", b"2"), (b"a", b"3"), (b"b", b"1"), (b"c", b"1"), (b"c", b"5")]
 
 
 @pytest.fixture
@@ -21,16 +17,6 @@ def cursor(env):
     with env.begin(write=True) as txn:
         for key in KEYS:
             txn.put(key, b"v" + key)
-        yield txn.cursor()
-
-
-@pytest.fixture
-def dup_cursor(env):
-    """Return a cursor on six pairs of a dupsort database, in a write transaction."""
-    db = env.open_db(b"dups", dupsort=True)
-    with env.begin(db, write=True) as txn:
-        for key, value in PAIRS:
-            txn.put(key, value)
         yield txn.cursor()
 
 
@@ -58,9 +44,9 @@ def test_keys_and_values(cursor, name, keys, values, expected):
     assert list(getattr(cursor, back)(keys, values)) == expected[::-1]
 
 
-def test_defaults(dup_cursor):
-    assert list(dup_cursor.iternext()) == PAIRS
-    assert list(dup_cursor.iterprev()) == PAIRS[::-1]
+def test_defaults(dup_cursor, pairs):
+    assert list(dup_cursor.iternext()) == pairs
+    assert list(dup_cursor.iterprev()) == pairs[::-1]
     assert list(dup_cursor.iternext_nodup()) == [b"a", b"b", b"c"]
     assert list(dup_cursor.iterprev_nodup()) == [b"c", b"b", b"a"]
     dup_cursor.set_key(b"a")
@@ -74,9 +60,9 @@ def test_nodup_values(dup_cursor):
     assert list(dup_cursor.iterprev_nodup(values=True)) == [(b"c", b"5"), (b"b", b"1"), (b"a", b"3")]
 
 
-def test_dup_keys(dup_cursor):
+def test_dup_keys(dup_cursor, pairs):
     dup_cursor.set_key(b"a")
-    assert list(dup_cursor.iternext_dup(keys=True)) == PAIRS[:3]
+    assert list(dup_cursor.iternext_dup(keys=True)) == pairs[:3]
     dup_cursor.set_key(b"a")
     assert list(dup_cursor.iternext_dup(keys=True, values=False)) == [b"a"] * 3
 
@@ -91,9 +77,9 @@ def test_start_at_the_position(cursor):
     assert list(cursor.iterprev(values=False)) == KEYS[500::-1]
 
 
-def test_start_within_duplicates(dup_cursor):
+def test_start_within_duplicates(dup_cursor, pairs):
     dup_cursor.set_key_dup(b"a", b"2")
-    assert list(dup_cursor.iternext()) == PAIRS[1:]
+    assert list(dup_cursor.iternext()) == pairs[1:]
     dup_cursor.set_key_dup(b"a", b"2")
     assert list(dup_cursor.iternext_dup()) == [b"2", b"3"]
     dup_cursor.set_key_dup(b"a", b"2")
@@ -150,12 +136,12 @@ def test_backwards_too(cursor):
         assert cursor.key() == key
 
 
-def test_among_duplicates_too(dup_cursor):
+def test_among_duplicates_too(dup_cursor, pairs):
     for pair in dup_cursor.iternext():
         assert dup_cursor.item() == pair
     for pair in dup_cursor.iterprev():
         assert dup_cursor.item() == pair
-        assert dup_cursor.count() == sum(key == pair[0] for key, _ in PAIRS)
+        assert dup_cursor.count() == sum(key == pair[0] for key, _ in pairs)
 
 
 def test_moving_the_cursor_moves_the_iterator(cursor):
@@ -289,28 +275,28 @@ def test_dropping_the_records_ends_the_iteration(cursor, env):
     assert list(iterator) == []
 
 
-def test_dupsort_deleting_another_key_after_the_last_item(env):
+def test_dupsort_deleting_another_key_after_the_last_item(env, pairs):
     """It must end, not give the last pair again."""
     db = env.open_db(b"dups", dupsort=True)
     with env.begin(db, write=True) as txn:
-        for key, value in PAIRS:
+        for key, value in pairs:
             txn.put(key, value)
         cursor = txn.cursor()
         seen = []
         for pair in cursor:
             seen.append(pair)
-            if pair == PAIRS[-1]:
+            if pair == pairs[-1]:
                 assert txn.delete(b"a")
-        assert seen == PAIRS
+        assert seen == pairs
 
 
-def test_dupsort_deleting_each_pair_through_the_transaction(dup_cursor):
+def test_dupsort_deleting_each_pair_through_the_transaction(dup_cursor, pairs):
     txn = dup_cursor._pytxn
     seen = []
     for key, value in dup_cursor:
         seen.append((key, value))
         assert txn.delete(key, value)
-    assert seen == PAIRS
+    assert seen == pairs
     assert txn.stat()["entries"] == 0
 
 
@@ -322,13 +308,13 @@ def test_dupsort_deleting_the_current_key_with_all_its_values(dup_cursor):
     assert seen == [(b"a", b"1"), (b"b", b"1"), (b"c", b"1")]
 
 
-def test_dupsort_inserting_pairs(dup_cursor):
+def test_dupsort_inserting_pairs(dup_cursor, pairs):
     iterator = dup_cursor.iternext()
     assert next(iterator) == (b"a", b"1")
     dup_cursor._pytxn.put(b"a", b"0")
     dup_cursor._pytxn.put(b"a", b"11")
     dup_cursor._pytxn.put(b"b", b"0")
-    assert list(iterator) == [(b"a", b"11"), *PAIRS[1:3], (b"b", b"0"), *PAIRS[3:]]
+    assert list(iterator) == [(b"a", b"11"), *pairs[1:3], (b"b", b"0"), *pairs[3:]]
 
 
 def test_dupsort_many_duplicates(env):
@@ -363,7 +349,7 @@ ENDS = {
 @pytest.mark.parametrize("buffers", [False, True])
 @pytest.mark.parametrize("seen", [0, 1, 16, 40])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_the_end_in_mid_iteration(env, end, seen, buffers):
+def test_the_end_in_mid_iteration(env, end, seen, buffers, raises_closed):
     with env.begin(write=True) as txn:
         for key in KEYS[:50]:
             txn.put(key, b"v" * 50)
@@ -372,18 +358,18 @@ def test_the_end_in_mid_iteration(env, end, seen, buffers):
     iterator = cursor.iternext()
     assert len(list(islice(iterator, seen))) == seen
     end(env, txn, cursor)
-    with pytest.raises(lmdb.Error, match=CLOSED):
+    with raises_closed():
         next(iterator)
 
 
-def test_set_mapsize_in_mid_iteration(env):
+def test_set_mapsize_in_mid_iteration(env, raises_closed):
     with env.begin(write=True) as txn:
         for key in KEYS:
             txn.put(key, b"")
     iterator = env.begin().cursor().iternext()
     next(iterator)
     env.set_mapsize(1 << 25)
-    with pytest.raises(lmdb.Error, match=CLOSED):
+    with raises_closed():
         next(iterator)
 
 

@@ -84,10 +84,10 @@ def test_arguments_by_position(cursor):
     assert cursor.putmulti([(b"k", b"new")], True, False, False) == (1, 0)
 
 
-def test_buffers_and_none_as_items(cursor):
-    items = [(b"a", b"1"), (bytearray(b"b"), memoryview(b"2")), (b"c", None), (memoryview(b"d"), b"4")]
-    assert cursor.putmulti(items) == (4, 4)
-    assert stored(cursor) == [(b"a", b"1"), (b"b", b"2"), (b"c", b""), (b"d", b"4")]
+def test_buffers_as_items(cursor):
+    items = [(b"a", b"1"), (bytearray(b"b"), memoryview(b"2")), (memoryview(b"d"), b"4")]
+    assert cursor.putmulti(items) == (3, 3)
+    assert stored(cursor) == [(b"a", b"1"), (b"b", b"2"), (b"d", b"4")]
 
 
 def test_large_values(cursor):
@@ -99,7 +99,7 @@ def test_large_values(cursor):
 BAD = {
     "list": [b"k", b"v"], "three": (b"k", b"v", b"w"), "one": (b"k",), "bytes": b"kv", "None": None, "int": 5,
     "int key": (1, b"v"), "str key": ("k", b"v"), "str value": (b"k", "v"),
-    "nested": ((b"k", b"v"), (b"k", b"v")),
+    "no key": (None, b"v"), "no value": (b"k", None), "nested": ((b"k", b"v"), (b"k", b"v")),
     "empty": (), "str": "kv",
 }  # fmt: skip
 
@@ -123,8 +123,8 @@ def test_a_subclass_of_tuple_is_no_exact_pair(cursor):
 
 
 @pytest.mark.parametrize("before", [0, 1, 64, 200])
-@pytest.mark.parametrize("key", [b"", b"k" * 5000, None])
-def test_a_bad_key_keeps_the_ones_before(cursor, key, before, env):
+@pytest.mark.parametrize("key", [b"", b"k" * 5000])
+def test_a_bad_key_keeps_the_ones_before(cursor, key, before):
     good = [(b"%04d" % i, b"v") for i in range(before)]
     with pytest.raises(lmdb.BadValsizeError):
         cursor.putmulti([*good, (key, b"v"), (b"after", b"v")])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import marshal
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb import scan
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.buffers import as_bytes, as_record
+from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.errors import KEYEXIST, LARGE, error
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def put_many(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int
             added += stored
     if failure is not None:
         raise failure
+    if not consumed:
+        cursor.key()  # a closed cursor refuses even that
     return consumed, added
 
 
@@ -87,7 +90,7 @@ def _put_batch(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, 
     result = ffi.new("uint32_t[2]")
     rc = lib.zl_put_many(cursor._c, data, len(data), flags, result)
     if rc and rc != _BAD_ITEM:
-        raise cursor._pytxn._pyenv._record_error("mdb_put", rc, *batch[result[0]])
+        raise cursor._pytxn._pyenv._record_error("mdb_cursor_put", rc, *batch[result[0]])
     return result[0], result[1], len(data)
 
 
@@ -95,11 +98,11 @@ def _put_one(cursor: Cursor[Any], item: Any, flags: int) -> int:
     """Store an item that is not a tuple of two bytes objects; 1 if it was added."""
     if type(item) is not tuple or len(item) != 2:
         raise TypeError(f"putmulti() takes (key, value) tuples, not {item!r:.80}")
-    key, value = as_record(*item)
+    key, value = as_bytes(item[0], "key"), as_bytes(item[1], "value")
     cursor._pytxn._settle()
     rc = lib.zl_cursor_put(cursor._c, key, len(key), value, len(value), flags)
     if rc and rc != KEYEXIST:
-        raise cursor._pytxn._pyenv._record_error("mdb_put", rc, key, value)
+        raise cursor._pytxn._pyenv._record_error("mdb_cursor_put", rc, key, value)
     return int(rc == 0)
 
 
@@ -115,29 +118,26 @@ def get_many(
     values: bool,
 ) -> Any:
     """Read the keys; see `Cursor.getmulti()`."""
-    if dupfixed_bytes is not None and dupfixed_bytes < 0:
+    size = 0 if dupfixed_bytes is None else index(dupfixed_bytes)
+    if size < 0:
         raise OverflowError("dupfixed_bytes must be >= 0")
-    if (dupfixed_bytes or keyfixed) and not dupdata:
+    if (size or keyfixed) and not dupdata:
         raise TypeError("dupfixed_bytes and keyfixed need dupdata=True")
-    if keyfixed and not dupfixed_bytes:
+    if keyfixed and not size:
         raise TypeError("keyfixed needs dupfixed_bytes")
     if dupdata and not values:
         raise TypeError("values=False gives keys only, it does not go with dupdata=True")
     wanted = [key if type(key) is bytes else as_bytes(key, "key") for key in keys]
     if keyfixed:
-        return _packed(cursor, wanted, dupfixed_bytes or 0)
-    if dupfixed_bytes:
-        return [pair for key in wanted for pair in _fixed_values(cursor, key, dupfixed_bytes)]
+        return _packed(cursor, wanted, size)
+    if size:
+        return [pair for key in wanted for pair in _fixed_values(cursor, key, size)]
     if dupdata:
         return [pair for key in wanted if cursor.set_key(key) for pair in cursor.iternext_dup(keys=True)]
-    found = (
-        _pinned(cursor, wanted, values)
-        if cursor._pytxn._views is not None
-        else _lookup(cursor, wanted, values)
-    )
     if wanted:
-        cursor.set_key(wanted[-1])
-    return found
+        cursor.set_key(wanted[-1])  # where reading one key after the other ends; and the cursor must be open
+    find = _lookup if cursor._pytxn._views is None else _pinned
+    return find(cursor, wanted, bool(values))
 
 
 def _lookup(cursor: Cursor[Any], wanted: list[bytes], values: bool) -> list[Any]:

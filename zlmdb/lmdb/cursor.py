@@ -326,7 +326,7 @@ class Cursor(Iteration[V]):
         self, key: bytes, value: bytes, dupdata: bool = True, overwrite: bool = True, append: bool = False
     ) -> bool:
         """Store a record (`mdb_cursor_put()`) and move to it; arguments and errors as for
-        `Transaction.put()`.
+        `Transaction.put()`. Where that returns False, move to the record that stands in the way.
         """
         if type(key) is not bytes or type(value) is not bytes:
             key, value = as_record(key, value)
@@ -337,7 +337,7 @@ class Cursor(Iteration[V]):
             return True
         if rc == KEYEXIST:
             return False
-        raise self._pytxn._pyenv._record_error("mdb_put", rc, key, value)
+        raise self._pytxn._pyenv._record_error("mdb_cursor_put", rc, key, value)
 
     def putmulti(
         self,
@@ -363,25 +363,26 @@ class Cursor(Iteration[V]):
         flags = bulk.put_flags(dupdata, overwrite, append, self._pydb._flags & DUPSORT)
         return bulk.put_many(self, items, flags)
 
-    def replace(self, key: bytes, value: bytes) -> Any:
+    def replace(self, key: bytes, value: bytes) -> bytes | None:
         """Store a record and return the value that it replaces, or None.
 
-        In a dupsort database all values of the key are replaced, and the first of them is returned.
+        In a dupsort database all values of the key are replaced, and the first of them is returned. It is
+        bytes also in a transaction with `buffers=True`: the page it was on is about to change.
         """
         key, value = as_record(key, value)
         old = None
         if self.set_key(key):
-            old = self.value()
+            old = bytes(self.value())
             if self._pydb._flags & DUPSORT:
                 self.delete(dupdata=True)
         self.put(key, value)
         return old
 
-    def pop(self, key: bytes) -> Any:
-        """Delete a key and return its value, or None; in a dupsort database, its first value."""
+    def pop(self, key: bytes) -> bytes | None:
+        """Delete a key and return its value as bytes, or None; in a dupsort database, its first value."""
         if not self.set_key(key):
             return None
-        old = self.value()
+        old = bytes(self.value())
         self.delete()
         return old
 
@@ -409,7 +410,7 @@ class Cursor(Iteration[V]):
 
         Raises:
             TypeError: `keyfixed` without `dupfixed_bytes`, one of these without `dupdata`, or `dupdata`
-                without values.
+                without values; `dupfixed_bytes` is not an integer.
             ValueError: `keyfixed` with keys of different lengths.
             OverflowError: `dupfixed_bytes` is negative.
         """

@@ -429,12 +429,12 @@ class Transaction(Ranges[V]):
             return False
         raise self._pyenv._record_error("mdb_del", rc, key)
 
-    def replace(self, key: bytes, value: bytes, db: _Database | None = None) -> Any:
+    def replace(self, key: bytes, value: bytes, db: _Database | None = None) -> bytes | None:
         """Store a record and return the value that it replaces, or None; see `Cursor.replace()`."""
         with self.cursor(db) as cursor:
             return cursor.replace(key, value)
 
-    def pop(self, key: bytes, db: _Database | None = None) -> Any:
+    def pop(self, key: bytes, db: _Database | None = None) -> bytes | None:
         """Delete a key and return its value, or None; see `Cursor.pop()`."""
         with self.cursor(db) as cursor:
             return cursor.pop(key)

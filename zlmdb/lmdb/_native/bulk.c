@@ -300,10 +300,8 @@ static int zl_put_pairs(zl_cursor *cursor, const char *data, size_t len, unsigne
         rc = zl_cursor_put_checked(cursor, &key, &val, flags);
         if (rc && rc != MDB_KEYEXIST)
             return rc;
-        if (rc == 0) {
-            zl_cursor_placed(cursor);
-            result[1]++;
-        }
+        zl_cursor_placed(cursor);
+        result[1] += rc == 0;
     }
     return 0;
 }

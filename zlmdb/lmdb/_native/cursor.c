@@ -219,7 +219,7 @@ int zl_cursor_put(zl_cursor *cursor, const char *key, size_t klen, const char *v
         return rc;
     ZL_TRY(rc, zl_cursor_put_checked(cursor, &k, &v, flags));
     cursor->txn->mutations++;
-    if (rc == 0)
+    if (rc == 0 || rc == MDB_KEYEXIST)
         zl_cursor_placed(cursor);
     return zl_cursor_leave(cursor, rc);
 }

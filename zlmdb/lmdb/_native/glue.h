@@ -222,7 +222,7 @@ int zl_cursor_step(zl_cursor *cursor, MDB_cursor_op op);
 int zl_cursor_refresh(zl_cursor *cursor);
 int zl_cursor_put_checked(zl_cursor *cursor, MDB_val *key, MDB_val *val, unsigned flags);
 
-/* A write has put the cursor on its record. */
+/* A write has put the cursor on its record, or on the existing one that forbade it (MDB_KEYEXIST). */
 static inline void zl_cursor_placed(zl_cursor *cursor) {
     cursor->valid = 1;
     cursor->at_end = 0;
