@@ -162,7 +162,7 @@ def remove(pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, record_key
 def delete_slot(txn: Transaction, prefix: bytes) -> int:
     """Delete all records whose keys begin with a slot; return how many."""
     deleted = 0
-    while keys := [bytes(key) for key in txn._opened().keys(prefix=prefix, limit=BATCH)]:
+    while keys := list(txn._opened().keys(prefix=prefix, limit=BATCH)):
         for key in keys:
             txn.delete(key)
         deleted += len(keys)
@@ -234,7 +234,7 @@ def _check_index_records(index: Index, txn: Transaction, batch: list[Entry], rep
     found = txn._get_many(record_keys)
     for entry, key, record_key in zip(batch, keys, record_keys, strict=True):
         data = found.get(record_key)
-        index_key = pmap._deserialize_key(bytes(entry[0][2:]))
+        index_key = pmap._deserialize_key(entry[0][2:])
         if data is None:
             report.extra.append(index_key)
         elif index.entry(txn, key, owner._decoded(txn, record_key, data)) != entry:
@@ -245,7 +245,7 @@ def _entries(index: Index, txn: Transaction) -> Iterator[tuple[Any, Entry | None
     """Yield the key of each record, and the index record that it should have."""
     owner = index.owner
     for record_key, data in txn._opened().items(prefix=owner._attached()):
-        key = owner._deserialize_key(bytes(record_key[2:]))
+        key = owner._deserialize_key(record_key[2:])
         yield key, index.entry(txn, key, owner._decoded(txn, record_key, data))
 
 

@@ -164,9 +164,9 @@ class Records(Generic[K, V]):
 
     def _shown_key(self, record_key: bytes) -> str:
         try:
-            return shown(self._deserialize_key(bytes(record_key[2:])))
+            return shown(self._deserialize_key(record_key[2:]))
         except Exception:  # noqa: BLE001 (the caller reports what is wrong with the record)
-            return f"with bytes {bytes(record_key[2:]).hex()}"
+            return f"with bytes {record_key[2:].hex()}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} (slot {self._slot})"

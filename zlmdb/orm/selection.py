@@ -48,8 +48,6 @@ class Selection(Generic[R_co]):
 
     def _key_decoder(self) -> Callable[[Any], Any]:
         decode = self._records._deserialize_key
-        if self._txn._buffers:
-            return lambda record_key: decode(bytes(record_key[2:]))
         return lambda record_key: decode(record_key[2:])
 
     def _value_decoder(self) -> Callable[[Any], Any]:

@@ -58,7 +58,7 @@ def read_slots(txn: Transaction) -> dict[UUID, SlotInfo]:
         SlotError: A metadata record cannot be read.
     """
     records = txn._opened().items(prefix=METADATA_PREFIX)
-    infos = [_parsed(bytes(key), bytes(data)) for key, data in records if len(key) == METADATA_KEY_SIZE]
+    infos = [_parsed(key, bytes(data)) for key, data in records if len(key) == METADATA_KEY_SIZE]
     return {info.oid: info for info in infos}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from zlmdb.lmdb.errors import MapFullError
 from zlmdb.orm.errors import DatabaseFullError, UsageError
@@ -91,7 +91,8 @@ class Transaction:
             raise UsageError("This transaction is open already: begin another one")
         parent = None if self._parent is None else self._parent._opened()
         env = self._db._opened()
-        self._set(env.begin(write=self._write, buffers=self._buffers, parent=parent))
+        views: Literal["values", False] = "values" if self._buffers else False
+        self._set(env.begin(write=self._write, buffers=views, parent=parent))
         return self
 
     def __exit__(
@@ -237,7 +238,7 @@ class Transaction:
     def _get_many(self, keys: list[bytes]) -> dict[bytes, Any]:
         """Return the values of the raw keys that exist."""
         with self._opened().cursor() as cursor:
-            return {bytes(key): data for key, data in cursor.getmulti(keys)}
+            return dict(cursor.getmulti(keys))
 
 
 def _not_open(*_: object, **__: object) -> NoReturn:
