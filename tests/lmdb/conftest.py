@@ -148,6 +148,14 @@ class Outcome:
 
 
 @pytest.fixture
+def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
+    """Return the list of errors raised where nobody can catch them, as in finalizers."""
+    errors: list[BaseException | None] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda problem: errors.append(problem.exc_value))
+    return errors
+
+
+@pytest.fixture
 def native() -> Callable[[int], bytes]:
     """Return a function that gives the key of an integerkey database for a number."""
     return struct.Struct("@N").pack

@@ -145,14 +145,16 @@ def test_use_of_a_closed_environment(env):
     iterator = cursor.iternext()
     db = env.open_db(b"db")
     env.close()
-    for name in ("stat", "info", "flags", "readers", "reader_check", "max_readers", "max_key_size", "sync"):
-        check_closed(getattr(env, name))
-    for name in ("begin", "dbs", "open_db"):
+    for name in (
+        "begin", "dbs", "flags", "info", "max_key_size", "max_readers", "open_db", "path", "reader_check",
+        "readers", "stat", "sync",
+    ):  # fmt: skip
         check_closed(getattr(env, name))
     check_closed(env.open_db, b"db")
     check_closed(env.get, b"key")
     check_closed(env.getmulti, [b"key"])
-    check_closed(env.set_mapsize, 1 << 20)
+    for size in (1 << 20, -1, "1"):
+        check_closed(env.set_mapsize, size)
     check_closed(env.copyfd, 1)
     check_closed(env.copy, "nowhere")
     check_use_of_finished(txn, cursor, iterator, db)

@@ -32,14 +32,6 @@ def debug_leak():
 
 
 @pytest.fixture
-def unraisable(monkeypatch):
-    """Return the list of what finalisers have raised."""
-    raised = []
-    monkeypatch.setattr(sys, "unraisablehook", raised.append)
-    return raised
-
-
-@pytest.fixture
 def make(tmp_path, engine):
     """Return a function that opens an environment that nothing but its result refers to."""
     import zlmdb.lmdb as lmdb

@@ -15,14 +15,6 @@ import pytest
 from zlmdb import lmdb
 
 
-@pytest.fixture
-def unraisable(monkeypatch):
-    """Return the list of errors raised where nobody can catch them."""
-    errors = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda problem: errors.append(problem.exc_value))
-    return errors
-
-
 def files(path):
     return sorted(entry.name for entry in path.iterdir())
 
@@ -137,7 +129,7 @@ def test_junk(open_env, tmp_path):
 
 
 def test_missing_and_not_to_create(open_env, tmp_path):
-    with pytest.raises(lmdb.Error, match="check that the directory exists") as caught:
+    with pytest.raises(lmdb.Error, match=r"check the path: .*create=False") as caught:
         open_env(create=False)
     assert caught.value.code == errno.ENOENT
     assert caught.value.what == os.fsencode(tmp_path / "env")
@@ -151,15 +143,22 @@ def test_empty_directory_and_not_to_create(open_env, tmp_path):
 
 
 def test_missing_and_read_only(open_env, tmp_path):
-    with pytest.raises(lmdb.Error) as caught:
+    with pytest.raises(lmdb.Error, match=r"check the path: readonly=True") as caught:
         open_env(readonly=True, create=True)
     assert caught.value.code == errno.ENOENT
     assert files(tmp_path) == []
 
 
-def test_missing_parent(open_env):
-    with pytest.raises(FileNotFoundError):
-        open_env("missing/env")
+@pytest.mark.parametrize("make", [str, os.fsencode, Path])
+def test_missing_parent(engine, tmp_path, make):
+    """The system's error names the path as the program gave it."""
+    path = make(tmp_path / "missing" / "env")
+    with pytest.raises(FileNotFoundError) as caught:
+        lmdb.open(path, lib_version=engine)
+    assert caught.value.filename == os.fspath(path)
+
+
+def test_missing_parent_of_a_file(open_env):
     with pytest.raises(lmdb.Error) as caught:
         open_env("missing/file", subdir=False)
     assert caught.value.code == errno.ENOENT
@@ -192,10 +191,10 @@ def test_existing_directory_keeps_its_mode(open_env, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["755", -1, None, 2**40])
-def test_impossible_mode(open_env, mode):
-    with pytest.raises((TypeError, OverflowError)):
+def test_impossible_mode(open_env, tmp_path, mode):
+    with pytest.raises((TypeError, OverflowError), match="mode must be"):
         open_env(mode=mode)
-    open_env()
+    assert files(tmp_path) == []
 
 
 def test_arguments_by_position(tmp_path, engine):
@@ -224,6 +223,23 @@ def test_directory_for_a_file(open_env, tmp_path):
     with pytest.raises(lmdb.Error, match="subdir=True") as caught:
         open_env(subdir=False)
     assert caught.value.code == errno.EISDIR
+
+
+@pytest.mark.parametrize("name", ["data.mdb", "lock.mdb"])
+def test_directory_for_a_file_inside(open_env, tmp_path, name):
+    (tmp_path / "env" / name).mkdir(parents=True)
+    with pytest.raises(lmdb.Error, match=r"data\.mdb and lock\.mdb are files"):
+        open_env()
+
+
+@pytest.mark.parametrize("lock", [True, False])
+def test_empty_file_and_read_only(open_env, tmp_path, lock):
+    """As a crash leaves it between making the file and writing to it: there is nothing to read yet."""
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "data.mdb").touch()
+    with pytest.raises(lmdb.Error, match=r"the data file is empty: .*without readonly=True"):
+        open_env(readonly=True, lock=lock)
+    open_env()
 
 
 @pytest.mark.parametrize(

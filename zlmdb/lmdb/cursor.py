@@ -49,6 +49,7 @@ class Cursor(Iteration[V]):
 
     Raises:
         InvalidParameterError: the database is not visible in the transaction, or of another environment.
+        TypeError: `db` is no database, or `txn` no transaction.
         Error: the transaction is finished.
     """
 
@@ -62,7 +63,10 @@ class Cursor(Iteration[V]):
         self._most = scan.FIRST_BATCH
         self._pydb = db
         self._pytxn = txn
-        self._buf = txn._buf
+        try:
+            self._buf = txn._buf
+        except AttributeError:
+            raise TypeError(f"txn must be a Transaction, not {type(txn).__name__}") from None
         txn._reusable = False
         out = ffi.new("zl_cursor **")
         rc = lib.zl_cursor_open(txn._c, txn._pyenv._dbi_of(db), out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zlmdb.lmdb.handle import Handle
+
 REVERSEKEY = 0x02
 DUPSORT = 0x04
 INTEGERKEY = 0x08
@@ -23,7 +25,7 @@ def key_flags(reverse_key: bool, dupsort: bool, integerkey: bool, integerdup: bo
     return sum(flag for on, flag in switches if on)
 
 
-class _Database:
+class _Database(Handle):
     """A database inside an environment: what `Environment.open_db()` returns.
 
     It holds neither the environment nor anything of LMDB's; it is valid until the environment is closed, the

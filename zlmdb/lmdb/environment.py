@@ -21,7 +21,8 @@ from zlmdb.lmdb.views import MapViews
 CP_COMPACT = 0x01
 
 _get_once = lib.zl_get_once
-_new_transaction = Transaction.__new__
+_new = object.__new__
+_begin = Transaction.__init__
 
 
 class Environment(Status):
@@ -60,6 +61,9 @@ class Environment(Status):
         TypeError: a size or count is not an integer, or `path` not a path.
     """
 
+    _c: Any = None
+    """The native handle, once it is open."""
+
     def __init__(
         self,
         path: Path,
@@ -82,6 +86,7 @@ class Environment(Status):
         grow: bool = False,
     ) -> None:
         raw = opening.native_path(path)
+        mode = opening.count("mode", mode)
         limits = opening.Limits.of(map_size, max_readers, max_dbs, max_spare_txns, grow)
         flags = opening.to_flags(
             subdir=subdir, readonly=readonly, metasync=metasync, sync=sync, map_async=map_async,
@@ -94,7 +99,7 @@ class Environment(Status):
         self._batches: dict[int, set[scan.Ahead]] = {}
 
         if create and subdir and not readonly:
-            opening.make_directory(raw, mode)
+            opening.make_directory(path, mode)
         self._registration = guard.Registration(raw, opening.files(raw, subdir))
         try:
             self._major = engine.choose(raw, subdir, lib_version)
@@ -131,18 +136,18 @@ class Environment(Status):
         self.close()
 
     def __del__(self) -> None:
-        c = getattr(self, "_c", None)
-        if c is None:
-            return
-        self.close()
-        self._free_slots()
-        lib.zl_env_drop(c)
+        if self._c is not None:
+            self.close()
+            self._free_slots()
+            lib.zl_env_drop(self._c)
 
     def close(self) -> None:
         """Close the environment (`mdb_env_close()`): open transactions abort. Harmless on a closed one.
 
         Waits while another thread has a write transaction. In a forked child nothing of LMDB is touched.
         """
+        if self._c is None:
+            return
         self._cut_batches()
         if lib.zl_env_shut(self._c):
             return
@@ -221,6 +226,7 @@ class Environment(Status):
             MemoryError: there is no address space for a map of that size; the former map stays.
             Error: a write transaction is active, or the environment is closed.
         """
+        self._check_open()
         size = opening.count("map_size", map_size, opening.MAX_SIZE)
         opening.check_room(size)
         rc = lib.zl_env_resize_begin(self._c)
@@ -275,6 +281,8 @@ class Environment(Status):
         """
         flags = key_flags(reverse_key, dupsort, integerkey, integerdup, dupfixed)
         self._check_open()
+        if txn is not None:
+            self._own(txn)
         if key is None:
             if flags:
                 raise ValueError("the main database takes no flags: a database with flags needs a name")
@@ -287,7 +295,7 @@ class Environment(Status):
             if known is not None:
                 return known
             if txn is not None:
-                return databases.open(self._own(txn), name, flags)
+                return databases.open(txn, name, flags)
             if self.readonly:
                 with self.begin() as own:
                     return databases.open(own, name, flags)
@@ -313,7 +321,7 @@ class Environment(Status):
 
     def _own(self, txn: Transaction[Any]) -> Transaction[Any]:
         if not isinstance(txn, Transaction):
-            raise TypeError(f"txn must be a Transaction of this environment, not {type(txn).__name__}")
+            raise TypeError(f"txn must be a Transaction, not {type(txn).__name__}")
         if txn._pyenv is not self:
             raise InvalidParameterError("the transaction belongs to another environment", EINVAL)
         return txn
@@ -353,7 +361,9 @@ class Environment(Status):
         buffers: bool | Literal["values"] = False,
     ) -> Transaction[Any]:
         """Begin a transaction; see `Transaction`."""
-        return _new_transaction(Transaction, self, db, parent, write, buffers)
+        txn: Transaction[Any] = _new(Transaction)
+        _begin(txn, self, db, parent, write, buffers)
+        return txn
 
     def get(self, key: bytes, default: Any = None, db: _Database | None = None) -> Any:
         """The value of a key in a snapshot of its own: begin, get and end in one call.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from zlmdb.lmdb import scan
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.errors import NOTFOUND, error
+from zlmdb.lmdb.handle import Handle
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.transaction import Transaction, V
@@ -25,7 +26,7 @@ _chain = chain.from_iterable
 _start = lib.zl_cursor_start
 
 
-class Iteration(Generic[V]):
+class Iteration(Handle, Generic[V]):
     """The part of a cursor that iterates; see `Cursor`."""
 
     __slots__ = ("_ahead", "_c", "_most", "_pytxn")

@@ -44,9 +44,16 @@ _NO_MAPS_OR_LOCKS = (
 )
 _NOT_PERMITTED = "readonly=True may be permitted, with lock=False where the lock file cannot be written"
 _HINTS = {
-    errno.ENOENT: "check that the directory exists: with readonly=True or create=False none is made",
+    errno.ENOENT: (
+        "check the path: readonly=True makes no environment, create=False no directory, and a missing parent "
+        "directory is never made"
+    ),
     errno.ENOTDIR: "the path leads to a file: subdir=False opens that",
-    errno.EISDIR: "the path leads to a directory: subdir=True opens that",
+    errno.EISDIR: (
+        "subdir=False needs the path of a file, and subdir=True a directory in which data.mdb and lock.mdb "
+        "are files"
+    ),
+    errno.EBADF: "the data file is empty: opening it without readonly=True makes an environment of it",
     errno.EACCES: _NOT_PERMITTED,
     errno.EPERM: _NOT_PERMITTED,
     errno.EROFS: _NOT_PERMITTED,
@@ -164,8 +171,12 @@ class Limits:
         )
 
 
-def make_directory(path: bytes, mode: int) -> None:
-    """Make the directory of a new environment; one that exists is as good."""
+def make_directory(path: Path, mode: int) -> None:
+    """Make the directory of a new environment; one that exists is as good.
+
+    Raises:
+        OSError: it cannot be made. It shows the path as the user gave it.
+    """
     with suppress(FileExistsError):  # a file there is for LMDB to refuse
         os.mkdir(path, mode)
 

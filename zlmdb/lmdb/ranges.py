@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.database import INTEGERKEY, REVERSEKEY, _Database
+from zlmdb.lmdb.handle import Handle
 from zlmdb.lmdb.scan import FIRST_BATCH, ITEMS, KEYS, NEXT, PREV, VALUES, new_scan
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ else:
     V = TypeVar("V")
 
 
-class Ranges(Generic[V]):
+class Ranges(Handle, Generic[V]):
     """What a transaction offers to iterate over ranges of keys."""
 
     __slots__ = ()

@@ -8,12 +8,13 @@ from typing import Any
 from zlmdb.lmdb import engine, opening
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.errors import BAD_VALSIZE, MAP_FULL, Error, error
+from zlmdb.lmdb.handle import Handle
 from zlmdb.lmdb.transaction import STAT_FIELDS
 
 INFO_FIELDS = ("map_addr", "map_size", "last_pgno", "last_txnid", "max_readers", "num_readers")
 
 
-class Status:
+class Status(Handle):
     """The part of `Environment` that tells about it. Each method raises `Error` once it is closed."""
 
     _c: Any
@@ -23,6 +24,7 @@ class Status:
 
     def path(self) -> str:
         """The path that the environment was opened with."""
+        self._check_open()
         return os.fsdecode(self._path)
 
     def lib_version(self) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
+from errno import EACCES, EINVAL
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,7 @@ from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.cursor import Cursor
 from zlmdb.lmdb.database import DROPPED, DUPSORT, _Database
-from zlmdb.lmdb.errors import BAD_TXN, KEYEXIST, LARGE, NOTFOUND, InvalidParameterError, closed, error
+from zlmdb.lmdb.errors import BAD_TXN, KEYEXIST, LARGE, NOTFOUND, Error, InvalidParameterError, closed, error
 from zlmdb.lmdb.ranges import Ranges
 from zlmdb.lmdb.views import LENGTH_BITS, LENGTH_MASK, VALUE_VIEWS, Views
 
@@ -44,7 +44,6 @@ _get_place = lib.zl_get_place
 _put = lib.zl_put
 _release = lib.zl_txn_release
 _unpin = lib.zl_unpin
-_new = object.__new__
 _NULL = ffi.NULL
 
 
@@ -68,6 +67,7 @@ class Transaction(Ranges[V]):
         ReadonlyError: `write` in a read-only environment.
         ReadersFullError: every slot of the reader table is taken, also after clearing those of dead
             processes.
+        TypeError: `env`, `db` or `parent` is something else.
         Error: this thread already has a write transaction; or `env` or `parent` is closed.
     """
 
@@ -90,46 +90,55 @@ class Transaction(Ranges[V]):
     _views: Views | None
     _write: bool
 
-    # Not in __init__(): Environment.begin() saves the detour through type.__call__().
-    def __new__(
-        cls,
+    # Environment.begin() calls this itself, to save the detour through type.__call__().
+    def __init__(
+        self,
         env: Environment,
         db: _Database | None = None,
         parent: Transaction[Any] | None = None,
         write: bool = False,
         buffers: bool | Literal["values"] = False,
-    ) -> Self:
-        """Begin; see the class."""
-        dbi = 1 if db is None else env._dbi_of(db)
+    ) -> None:
         try:
             slot = env._slots.pop()
         except IndexError:
             slot = env._new_slot()
-        self = _new(cls)
+        except AttributeError:
+            raise TypeError(f"env must be an open Environment, not {type(env).__name__}") from None
         self._slot = slot
         self._c, self._buf = slot
         self._pyenv = env
-        self._pydb = env._main if db is None else db
-        self._dbi = dbi
+        self._reusable = True  # nothing else refers to the handle, so that it can serve another transaction
+        self._done = True
+        if db is None:
+            self._dbi = 1
+            self._pydb = env._main
+        else:
+            self._dbi = env._dbi_of(db)
+            self._pydb = db
         self._write = write
         self._views = None
         self._batches = None
         self._parent = None
         self._provisional = None
-        self._reusable = True  # nothing else refers to the handle, so that it can serve another transaction
-        self._done = True
         if parent is not None:
             rc = self._begin_child(parent, write)
         else:
-            rc = _begin(self._c, _NULL, write) if write else _begin_read(self._c)
+            rc = _begin(self._c, _NULL, True) if write else _begin_read(self._c)
         if rc:
-            raise error("mdb_txn_begin", rc)
+            raise self._refused(rc)
         self._done = False
         if buffers:
             self._views = Views(env._views, buffers)
-        return self
+
+    def _refused(self, rc: int) -> Error:
+        if self._write and self._pyenv.readonly and rc != CLOSED:  # LMDB 1.0 has a code of its own for this
+            return error("mdb_txn_begin", EACCES).advise("the environment was opened with readonly=True")
+        return error("mdb_txn_begin", rc)
 
     def _begin_child(self, parent: Transaction[Any], write: bool) -> int:
+        if not isinstance(parent, Transaction):
+            raise TypeError(f"parent must be a Transaction, not {type(parent).__name__}")
         if parent._pyenv is not self._pyenv:
             raise InvalidParameterError("The parent transaction belongs to another environment", EINVAL)
         if not (parent._done or parent._write):
@@ -137,7 +146,7 @@ class Transaction(Ranges[V]):
         self._parent = parent
         self._reusable = False
         parent._settle()
-        rc = int(_begin(self._c, parent._c, write))
+        rc = int(_begin(self._c, parent._c, bool(write)))
         if rc in (EINVAL, BAD_TXN) and not (write or self._pyenv._major):
             raise InvalidParameterError("A read-only transaction nests in LMDB 1.0 environments only", EINVAL)
         return rc
@@ -163,7 +172,11 @@ class Transaction(Ranges[V]):
                 self._raise_uncommitted(rc)
 
     def __del__(self) -> None:
-        if self._done and self._reusable:
+        try:
+            unused = self._done and self._reusable
+        except AttributeError:  # it was never begun
+            return
+        if unused:
             self._pyenv._slots.append(self._slot)
             return
         if not self._done:
@@ -382,6 +395,7 @@ class Transaction(Ranges[V]):
             key, value = as_record(key, value)
         if self._batches is not None:
             self._settle()
+        dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
         flags = 0
         if append:
             flags = bulk.put_flags(
@@ -389,15 +403,7 @@ class Transaction(Ranges[V]):
             )
         elif not (overwrite and dupdata):
             flags = (0 if overwrite else bulk.NOOVERWRITE) | (0 if dupdata else bulk.NODUPDATA)
-        rc = _put(
-            self._c,
-            self._dbi if db is None else self._pyenv._dbi_of(db),
-            key,
-            len(key),
-            value,
-            len(value),
-            flags,
-        )
+        rc = _put(self._c, dbi, key, len(key), value, len(value), flags)
         if rc == 0:
             return True
         if rc == KEYEXIST:
