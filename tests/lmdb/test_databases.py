@@ -320,12 +320,11 @@ def test_opened_in_a_reader_that_aborts(open_env):
     assert env.open_db(b"db") is not db
 
 
-def test_opened_in_two_transactions_at_once(env):
+def test_opened_in_two_transactions_at_once(open_env):
     """LMDB would give both the same number, and refuse to commit the writer."""
-    with env.begin(write=True) as txn:
+    with open_env() as env, env.begin(write=True) as txn:
         txn.put(b"x", b"y", db=env.open_db(b"b", txn))
-    env.close()
-    env = lmdb.open(env.path(), max_dbs=8, lib_version=env._major)
+    env = open_env()
     writer = env.begin(write=True)
     a = env.open_db(b"a", writer)
     writer.put(b"key", b"of a", db=a)
@@ -339,7 +338,7 @@ def test_opened_in_two_transactions_at_once(env):
     assert env.get(b"key", db=b) is None
     assert env.get(b"key", db=env.open_db(b"a")) == b"of a"
     env.close()
-    with lmdb.open(env.path(), max_dbs=8) as env:
+    with open_env() as env:
         assert env.get(b"x", db=env.open_db(b"b")) == b"y"
         assert env.get(b"key", db=env.open_db(b"a")) == b"of a"
 
