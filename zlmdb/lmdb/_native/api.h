@@ -56,6 +56,7 @@ int zl_txn_begin_read(zl_txn *txn);
 int zl_txn_commit(zl_txn *txn);
 int zl_txn_abort(zl_txn *txn);
 int zl_txn_release(zl_txn *txn);
+int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
 void zl_txn_unref(zl_txn *txn);
 int64_t zl_txn_id(zl_txn *txn);
 int zl_txn_stat(zl_txn *txn, unsigned dbi, uint64_t *out);
@@ -65,7 +66,6 @@ int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, un
 int zl_drop(zl_txn *txn, unsigned dbi, int del);
 int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
 int64_t zl_get_place(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
-int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
 int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view *out);
 int zl_put(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags);
 int zl_del(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen);

@@ -29,6 +29,13 @@ static void zl_fetch_begin(zl_fetch *fetch, MDB_cursor *mc, int step, unsigned r
     fetch->stride = env->me_psize / records + 1;
 }
 
+/* A scan begins in the middle of a page that is in no cache yet: ask for all of it at once. */
+static void zl_fetch_whole(const MDB_page *mp, size_t psize) {
+    const char *at = (const char *)mp, *end = at + psize;
+    for (; at < end; at += ZL_LINE)
+        __builtin_prefetch(at);
+}
+
 /* Key and value of a node of a leaf page, read with as much care as a damaged page needs; 0 if it is not a plain
  * record in the page. */
 static inline int zl_plain_node(const MDB_page *mp, unsigned at, size_t psize, int with_value, MDB_val *key, MDB_val *val) {
@@ -72,6 +79,8 @@ static void zl_leaf_fill(MDB_cursor *mc, zl_fill *fill) {
 
     if (mc->mc_xcursor || !count || !IS_LEAF(mp) || IS_LEAF2(mp))
         return;
+    if (fill->n == 1)
+        zl_fetch_whole(mp, psize);
     bounded = zl_leaf_bounded(mc, fill, count);
     zl_fetch_begin(&fetch, mc, fill->step, count);
     while (fill->n < fill->most) {

@@ -103,16 +103,6 @@ int64_t zl_get_place(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
     return n;
 }
 
-/* Begin, get and end in one call; txn is a fresh handle. */
-int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
-    int64_t n = zl_txn_begin_read(txn);
-    if (n)
-        return zl_length_or((int)n);
-    n = zl_get(txn, dbi, key, klen);
-    zl_txn_abort(txn);
-    return n;
-}
-
 /* In a dupfixed database LMDB would cut a value that is longer than the others of its key, and read beyond a shorter
  * one. */
 int zl_bad_length(zl_txn *txn, MDB_dbi dbi, const MDB_val *key, const MDB_val *val, unsigned flags) {

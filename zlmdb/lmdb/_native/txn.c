@@ -1,109 +1,6 @@
 /* Transactions: begin and end, and nesting. */
 #include "glue.h"
 
-/* ---- Handles and locks ---- */
-
-static void zl_list_handle(zl_txn *txn) {
-    zl_env *env = txn->env;
-    pthread_mutex_lock(&env->mutex);
-    env->refs++;
-    txn->next = env->handles;
-    if (txn->next)
-        txn->next->prev = txn;
-    env->handles = txn;
-    pthread_mutex_unlock(&env->mutex);
-}
-
-static void zl_unlist_handle(zl_txn *txn) {
-    pthread_mutex_lock(&txn->env->mutex);
-    if (txn->next)
-        txn->next->prev = txn->prev;
-    *(txn->prev ? &txn->prev->next : &txn->env->handles) = txn->next;
-    pthread_mutex_unlock(&txn->env->mutex);
-}
-
-zl_txn *zl_txn_new(zl_env *env) {
-    zl_txn *txn = calloc(1, sizeof *txn);
-    pthread_mutexattr_t attr;
-
-    if (!txn)
-        return NULL;
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&txn->mutex, &attr);
-    pthread_mutexattr_destroy(&attr);
-    txn->env = env;
-    txn->ops = env->ops;
-    txn->root = txn;
-    txn->refs = 1;
-    zl_list_handle(txn);
-    return txn;
-}
-
-char *zl_txn_arena(zl_txn *txn) { return txn->arena; }
-
-void zl_txn_retain(zl_txn *txn) { __atomic_add_fetch(&txn->refs, 1, __ATOMIC_RELAXED); }
-
-void zl_txn_unref(zl_txn *txn) {
-    zl_txn *root = txn->root;
-    if (txn->env->forks != zl_forks)
-        return; /* the environment's mutex may have been held by a thread that the child does not have */
-    if (__atomic_sub_fetch(&txn->refs, 1, __ATOMIC_ACQ_REL))
-        return;
-    if (root != txn)
-        zl_txn_unref(root);
-    zl_unlist_handle(txn);
-    pthread_mutex_destroy(&txn->mutex);
-    zl_env_drop(txn->env);
-    free(txn->parked);
-    free(txn);
-}
-
-int zl_txn_enter(zl_txn *txn) {
-    pthread_mutex_lock(&txn->root->mutex);
-    if (txn->txn)
-        return 0;
-    pthread_mutex_unlock(&txn->root->mutex);
-    return ZL_CLOSED;
-}
-
-void zl_txn_leave(zl_txn *txn) { pthread_mutex_unlock(&txn->root->mutex); }
-
-/* Ends the time that LMDB is held still, for this family of transactions, while Python reads its memory. */
-void zl_unpin(zl_txn *txn) { zl_txn_leave(txn); }
-
-/* The arena belongs to the first thread that asks for a result; others take the pinned way. */
-int zl_owns_arena(zl_txn *txn) {
-    zl_thread *self = &zl_current;
-    if (!txn->user)
-        txn->user = self;
-    return txn->user == self;
-}
-
-/* Where in the map a value is, in bytes from its beginning, and the value's length, in one number.  ZL_LARGE if they
- * do not fit, or if the transaction may change that memory: then there can be no view of it. */
-int64_t zl_place(zl_txn *txn, const MDB_val *val) {
-    int64_t at = zl_stable_at(txn, val->mv_data);
-    if (at < 0 || at >> (63 - ZL_PLACE_BITS) || val->mv_size >> ZL_PLACE_BITS)
-        return ZL_LARGE;
-    return at << ZL_PLACE_BITS | (int64_t)val->mv_size;
-}
-
-/* Where in the map pinned memory is; ZL_LARGE if it is elsewhere, or the transaction may change it. */
-int64_t zl_stable_at(zl_txn *txn, const char *pinned) {
-    const char *map;
-    size_t size = txn->ops->zl_map_stable(txn->txn, &map), at = (size_t)(pinned - map);
-    return at < size ? (int64_t)at : ZL_LARGE;
-}
-
-/* Takes page faults now, with Python's lock released. */
-void zl_touch(const MDB_val *val) {
-    const volatile char *data = val->mv_data;
-    size_t i;
-    for (i = 0; i < val->mv_size; i += 4096)
-        (void)data[i];
-}
-
 /* ---- Begin ---- */
 
 static int zl_begin_child(zl_txn *txn, zl_txn *parent, int write) {
@@ -306,15 +203,20 @@ static int zl_keep_spare(zl_env *env, MDB_txn *mdb) {
     return kept;
 }
 
-/* A read transaction that leaves nothing behind, committed or not: keep it, or at least its memory. */
+/* Keeps a finished read transaction as a spare, or at least its memory. */
+static void zl_keep(zl_txn *txn, MDB_txn *mdb) {
+    if (zl_keep_spare(txn->env, mdb))
+        return;
+    txn->ops->zl_txn_park(mdb);
+    free(txn->parked);
+    txn->parked = mdb;
+}
+
+/* Ends a read transaction that leaves nothing behind, committed or not. */
 static int zl_end_reader(zl_txn *txn, MDB_txn *mdb) {
     if (txn->write || txn->parent || txn->opened || txn->env->forks != zl_forks)
         return 0;
-    if (!zl_keep_spare(txn->env, mdb)) {
-        txn->ops->zl_txn_park(mdb);
-        free(txn->parked);
-        txn->parked = mdb;
-    }
+    zl_keep(txn, mdb);
     return 1;
 }
 
@@ -403,4 +305,54 @@ int zl_txn_release(zl_txn *txn) {
         return 0;
     }
     return 1;
+}
+
+/* ---- Begin, read and end in one call ---- */
+
+typedef struct zl_once {
+    zl_txn *txn;
+    MDB_txn *mdb; /* NULL until it has begun */
+    MDB_dbi dbi;
+    MDB_val key, val;
+} zl_once;
+
+static int zl_once_get(zl_once *once) {
+    MDB_txn *mdb;
+    int rc = zl_begin_with(once->txn, &mdb);
+    if (rc)
+        return rc;
+    once->mdb = mdb;
+    return once->txn->ops->get(mdb, once->dbi, &once->key, &once->val);
+}
+
+static int zl_once_end(zl_once *once) {
+    if (once->txn->env->forks == zl_forks)
+        zl_keep(once->txn, once->mdb);
+    else
+        once->txn->ops->txn_abort(once->mdb);
+    return 0;
+}
+
+static int64_t zl_once_copy(const zl_once *once) {
+    if (once->val.mv_size > ZL_ARENA)
+        return ZL_LARGE;
+    memcpy(once->txn->arena, once->val.mv_data, once->val.mv_size);
+    return (int64_t)once->val.mv_size;
+}
+
+/* A single read with a handle that nobody else has: as close and resize wait for the call, no lock is needed, and no
+ * other thread need see the transaction.  Copies the value into the arena; returns its length. */
+int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
+    zl_once once = {.txn = txn, .dbi = dbi, .key = {klen, (void *)key}};
+    int64_t n;
+    int rc = zl_env_enter(txn->env);
+
+    if (rc)
+        return rc;
+    ZL_TRY(rc, zl_once_get(&once));
+    n = rc ? zl_length_or(rc) : zl_once_copy(&once);
+    if (once.mdb)
+        ZL_TRY(rc, zl_once_end(&once));
+    zl_env_leave(txn->env);
+    return n;
 }
