@@ -60,7 +60,6 @@ static int zl_cursor_back(zl_cursor *cursor, MDB_cursor_op op, uint32_t steps) {
         ;
     if (rc)
         return rc;
-    cursor->txn->ops->zl_cursor_tidy(cursor->cursor);
     if (op != MDB_NEXT_NODUP && op != MDB_PREV_NODUP)
         return 0;
     rc = zl_cursor_step(cursor, op == MDB_NEXT_NODUP ? MDB_FIRST_DUP : MDB_LAST_DUP);

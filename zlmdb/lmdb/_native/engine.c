@@ -228,15 +228,6 @@ static void zl_cursor_forget(MDB_cursor *mc) {
         mc->mc_xcursor->mx_cursor.mc_flags &= ~(C_INITIALIZED | C_EOF | C_DEL);
 }
 
-/* A move back from a key with duplicates leaves their position behind, which LMDB takes for that of other duplicates
- * when a deletion brings some to the cursor's place. */
-static void zl_cursor_tidy(MDB_cursor *mc) {
-    MDB_page *mp = mc->mc_pg[mc->mc_top];
-    unsigned at = mc->mc_ki[mc->mc_top];
-    if (mc->mc_xcursor && (mc->mc_flags & C_INITIALIZED) && at < NUMKEYS(mp) && !(NODEPTR(mp, at)->mn_flags & F_DUPDATA))
-        mc->mc_xcursor->mx_cursor.mc_flags &= ~(C_INITIALIZED | C_EOF);
-}
-
 /* Python is given LMDB 0.9's constants for both engines. */
 _Static_assert(MDB_FIRST == 0 && MDB_GET_BOTH == 2 && MDB_GET_CURRENT == 4 && MDB_NEXT == 8 && MDB_PREV == 12 &&
                MDB_SET_RANGE == 17 && MDB_PREV_MULTIPLE == 18, "cursor operations have other numbers");
@@ -252,5 +243,5 @@ const zl_ops ZL_NAME(ops) = {
     mdb_reader_list, mdb_reader_check, mdb_txn_begin, mdb_txn_commit, mdb_txn_abort, mdb_txn_reset, mdb_txn_renew,
     zl_txn_reuse, zl_txn_park, mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
     mdb_cursor_open, mdb_cursor_close, mdb_cursor_get, mdb_cursor_put, mdb_cursor_del, mdb_cursor_count,
-    zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_cursor_tidy, zl_map_stable, zl_map_extent,
+    zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_map_stable, zl_map_extent,
 };
