@@ -68,8 +68,10 @@ def test_another_format_than_the_database_has_is_refused(path, lib_version):
     with pytest.raises(ValueError, match=f'{path}" has LMDB format {lib_version}.*"{other}"'):
         zlmdb.Database(path, lib_version=other)
     assert (Path(path) / "data.mdb").read_bytes() == data
-    with zlmdb.Database(path, lib_version=lib_version):
-        pass
+    with zlmdb.Database(path, lib_version=lib_version) as db:
+        with pytest.raises(FormatError, match=other):  # also if it is open
+            zlmdb.Database(path, lib_version=other)
+        assert zlmdb.Database.open(path) is db
 
 
 def test_a_temporary_database_goes_with_its_object():
@@ -233,6 +235,13 @@ def test_scratch_removes_what_is_there(tmp_path, path):
     (tmp_path / "file").write_text("x")
     zlmdb.Database.scratch(str(tmp_path / "file"))
     assert os.listdir(tmp_path) == []
+
+
+def test_scratch_of_no_path_leaves_the_current_directory_alone(tmp_path, monkeypatch):
+    (tmp_path / "precious").touch()
+    monkeypatch.chdir(tmp_path)
+    zlmdb.Database.scratch("")
+    assert os.listdir(tmp_path) == ["precious"]
 
 
 def test_a_log_gets_messages(path, caplog):

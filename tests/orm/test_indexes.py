@@ -7,7 +7,14 @@ from uuid import UUID, uuid4
 import pytest
 
 import zlmdb
-from zlmdb.orm.errors import EncodeError, IndexDefinitionError, KeyLengthError, UsageError
+from zlmdb.orm.errors import (
+    DecodeError,
+    EncodeError,
+    IndexDefinitionError,
+    KeyLengthError,
+    ReadOnlyError,
+    UsageError,
+)
 from zlmdb.orm.indexes import IndexReport
 
 
@@ -272,6 +279,56 @@ def test_rebuilding_a_unique_index_of_records_that_are_not_is_refused(db):
         users.attach_index("value", index, unchanged, unique=True)
         with pytest.raises(zlmdb.orm.UniqueValueConstraint):
             users.rebuild_indexes(txn)
+
+
+def test_an_index_that_cannot_be_rebuilt_stays_as_it_is(db):
+    schema = Users(email={})
+    users, by_email = schema.users, schema.indexes["email"]
+    with db.begin(write=True) as txn:
+        users.put_many(txn, ((n, {"email": f"e{n}"}) for n in range(1500)))
+        before = dict(by_email.select(txn))
+        txn.put(b"\0\1" + (1400).to_bytes(8, "big"), b"\xff")
+        with pytest.raises(DecodeError, match="key int 1400"):
+            users.rebuild_index(txn, "email")
+        assert dict(by_email.select(txn)) == before
+        txn.put(b"\0\1short", b"\x01")
+        del users[txn, 1399]
+    with db.begin(write=True) as txn:
+        txn.delete(b"\0\1" + (1400).to_bytes(8, "big"))
+        with pytest.raises(DecodeError, match="key with bytes 73686f7274"):
+            users.check_indexes(txn)
+    with db.begin() as txn, pytest.raises(ReadOnlyError):
+        users.rebuild_indexes(txn)
+
+
+def test_with_writemap_an_index_is_rebuilt_in_place(tmp_path, lib_version):
+    schema = Users(email={})
+    with (
+        zlmdb.Database(str(tmp_path / "db"), writemap=True, lib_version=lib_version) as db,
+        db.begin(write=True) as txn,
+    ):
+        schema.users.put_many(txn, ((n, {"email": f"e{n}"}) for n in range(10)))
+        assert schema.users.rebuild_indexes(txn) == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("index_key", "primary", "email"),
+    [
+        (b"e1", b"\0\0", IndexReport("email", 5, 5, missing=[1], stale=[], extra=["e1"])),
+        (b"e1", b"", IndexReport("email", 5, 5, missing=[1], stale=[], extra=["e1"])),
+        (b"e1", b"\xff" * 8, IndexReport("email", 5, 5, missing=[1], stale=[], extra=["e1"])),
+        (b"\xff\xfe", bytes(8), IndexReport("email", 5, 6, missing=[], stale=[b"\xff\xfe"], extra=[])),
+        (b"\xff\xfe", b"\0", IndexReport("email", 5, 6, missing=[], stale=[], extra=[b"\xff\xfe"])),
+    ],
+)
+def test_checking_reports_damaged_index_records_and_rebuilding_mends_them(db, index_key, primary, email):
+    schema = Users(email={})
+    with db.begin(write=True) as txn:
+        schema.users.put_many(txn, ((n, {"email": f"e{n}"}) for n in range(5)))
+        txn.put(b"\0\2" + index_key, primary)
+        assert schema.users.check_indexes(txn) == [email]
+        schema.users.rebuild_indexes(txn)
+        assert schema.users.check_indexes(txn) == [IndexReport("email", 5, 5, [], [], [])]
 
 
 def test_checking_finds_what_is_missing_stale_and_extra(db):

@@ -132,17 +132,26 @@ def test_errors_name_map_slot_and_key(db):
         for read in (
             lambda: cbor_map(7)[txn, 5],
             lambda: list(cbor_map(7).select(txn)),
+            lambda: list(cbor_map(7).select(txn, return_keys=False)),
             lambda: cbor_map(7).get_many(txn, [5]),
+            lambda: zlmdb.MapOidCbor(7, 1, unchanged, unchanged).get_bytes(txn, 5),
         ):
             with pytest.raises(
                 DecodeError, match=r"MapOidCbor \(slot 7\), key int 5: the record cannot be decoded"
             ):
                 read()
-        with pytest.raises(DecodeError, match=r"MapOidCbor \(slot 7\): a record cannot be decoded"):
-            list(cbor_map(7).select(txn, return_keys=False))
         txn.put(b"\0\7abc", b"\x01")
-        with pytest.raises(DecodeError, match="key with bytes 616263"):
-            list(cbor_map(7).select(txn, reverse=True))
+        for parts in ({}, {"return_values": False}):
+            with pytest.raises(DecodeError, match="key with bytes 616263"):
+                list(cbor_map(7).select(txn, reverse=True, **parts))
+
+
+def test_a_value_that_cannot_be_shown_is_refused_all_the_same(db):
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with db.begin(write=True) as txn, pytest.raises(EncodeError, match="list that cannot be shown"):
+        zlmdb.MapOidPickle(1)[txn, 1] = deep
 
 
 def test_functions_of_the_application_that_fail_are_named_with_their_error(db):

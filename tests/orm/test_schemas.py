@@ -45,7 +45,7 @@ def test_slots_and_names_are_unique_in_a_schema():
     ):
         with pytest.raises(AssertionError, match=r"taken|already|decorates"):
             schema.slot(slot)(pmap)
-    for arguments in (("100",), (100, 5)):
+    for arguments in (("100",), (100, 5), (0,), (-1,), (65536,)):
         with pytest.raises(AssertionError):
             schema.slot(*arguments)
     zlmdb.Schema().slot(100)(zlmdb.MapOidPickle(2))

@@ -109,10 +109,16 @@ def test_a_selection_ends_with_its_transaction(db):
     with db.begin(write=True) as txn:
         pmap.put_many(txn, ((i, i) for i in range(100)))
         selection = pmap.select(txn)
-        iterator = iter(selection)
-        next(iterator)
-    with pytest.raises(zlmdb.lmdb.Error):
-        list(iterator)
+        iterators = [
+            iter(selection),
+            iter(pmap.select(txn, return_values=False)),
+            iter(pmap.select(txn, return_keys=False)),
+        ]
+        for iterator in iterators:
+            next(iterator)
+    for iterator in iterators:
+        with pytest.raises(zlmdb.orm.Error, match="not open"):
+            list(iterator)
     with pytest.raises(zlmdb.orm.Error, match="not open"):
         list(selection)
 

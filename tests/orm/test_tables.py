@@ -247,6 +247,8 @@ def test_slots_of_classes_that_are_not_decorated(db):
     oid = uuid.uuid4()
     with pytest.raises(RuntimeError, match="No slot found"):
         db._attach_slot(oid, zlmdb.MapOidPickle, create=False)
+    with pytest.raises(AssertionError, match="must be a UUID"):
+        db._attach_slot(str(oid), zlmdb.MapOidPickle)
     pmap = db._attach_slot(
         oid, zlmdb.MapOidCbor, marshal=unchanged, parse=unchanged, name="any", description="more"
     )

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import zlmdb
-from zlmdb.orm.errors import DatabaseFullError, UsageError
+from zlmdb.orm.errors import DatabaseFullError, ReadOnlyError, UsageError
 
 
 def test_an_exception_undoes_a_transaction(db, undone):
@@ -77,9 +77,39 @@ def test_stats_tell_when_they_began():
 def test_a_read_transaction_does_not_write(db):
     pmap = zlmdb.MapOidOid(1)
     with db.begin() as txn:
-        for write in (lambda: pmap.__setitem__((txn, 1), 1), lambda: pmap.put_many(txn, [(1, 1)])):
-            with pytest.raises(zlmdb.lmdb.ReadonlyError):
+        for write in (
+            lambda: pmap.__setitem__((txn, 1), 1),
+            lambda: pmap.__delitem__((txn, 1)),
+            lambda: pmap.put_many(txn, [(1, 1)]),
+            lambda: txn.put(b"key", b"data"),
+            lambda: txn.delete(b"key"),
+            lambda: txn.begin().__enter__(),
+        ):
+            with pytest.raises(zlmdb.lmdb.ReadonlyError, match="read-only") as caught:
                 write()
+            assert isinstance(caught.value, ReadOnlyError)
+
+
+def test_closing_the_database_ends_transactions_with_an_error_that_says_so(db):
+    pmap = zlmdb.MapOidOid(1)
+    with db.begin(write=True) as txn:
+        pmap.put_many(txn, [(n, n) for n in range(1000)])
+    with pytest.raises(UsageError, match="was closed while"), db.begin(write=True) as txn:  # noqa: PT012
+        pmap[txn, 1] = 5
+        selected = iter(pmap.select(txn))
+        next(selected)
+        db.close()
+        uses = [
+            lambda: pmap[txn, 1],
+            lambda: pmap.__setitem__((txn, 1), 1),
+            lambda: pmap.__delitem__((txn, 1)),
+            lambda: list(selected),
+        ]
+        for use in uses:
+            with pytest.raises(UsageError, match="was closed while"):
+                use()
+    with db, db.begin() as txn:
+        assert pmap[txn, 1] == 1
 
 
 def test_a_nested_transaction_is_undone_alone(db, undone):

@@ -42,7 +42,7 @@ class Database:
         open_now: Open the database at once, not only in a ``with`` block.
         writemap: Write into the memory map: faster, but transactions cannot be nested.
         context: Anything; kept for the application.
-        log: Gets messages about what is opened and attached, with its methods ``debug`` and ``info``.
+        log: Gets a message, by its method ``debug``, whenever the database is opened or closed.
         lib_version: The LMDB format, "1.0" or "0.9": of a new database, "1.0" by default; an existing one
             must have it.
         grow: Let the memory map grow when it is full. Otherwise, `DatabaseFullError` is raised.
@@ -116,10 +116,10 @@ class Database:
         return opening.find_open(dbpath) or Database(dbpath, *args, **kwargs)
 
     def _open(self) -> None:
+        lib_version = opening.choose_lib_version(self._dbpath, self._lib_version)
         if not self._is_temp:
             opening.register(self._dbpath, self)
         try:
-            lib_version = opening.choose_lib_version(self._dbpath, self._lib_version)
             env = opening.open_environment(
                 self._dbpath,
                 map_size=self._maxsize,
@@ -173,13 +173,11 @@ class Database:
             OSError: It cannot be deleted.
         """
         import shutil
-        from pathlib import Path
 
-        path = Path(dbpath)
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.exists():
-            path.unlink()
+        if os.path.isdir(dbpath):  # not with Path, for which "" is the current directory
+            shutil.rmtree(dbpath)
+        elif os.path.exists(dbpath):
+            os.unlink(dbpath)
 
     # -- settings and state --
 

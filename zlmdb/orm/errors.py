@@ -7,7 +7,7 @@ Exceptions of LMDB itself, `zlmdb.lmdb.Error` and its subclasses, pass through u
 
 from __future__ import annotations
 
-from zlmdb.lmdb.errors import BadValsizeError, MapFullError
+from zlmdb.lmdb.errors import BadValsizeError, MapFullError, ReadonlyError
 
 
 class Error(Exception):
@@ -62,8 +62,8 @@ class FormatError(Error, ValueError):
     """A database format that does not exist, or is not the one asked for."""
 
 
-class ReadOnlyError(Error):
-    """A write transaction was asked of a database that is open for reading only."""
+class ReadOnlyError(ReadonlyError, Error):
+    """A write to what is open for reading only: a database, or a transaction."""
 
 
 class BackupError(Error, RuntimeError):

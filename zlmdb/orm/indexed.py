@@ -86,13 +86,18 @@ class IndexedRecords(Records[K, V]):
     def rebuild_index(self, txn: Transaction, name: str) -> tuple[int, int]:
         """Write the records of an index anew; records whose index key is null are left out.
 
+        After an error the index is as it was; but in a database that is open with ``writemap``, where
+        transactions cannot be nested, the transaction must be aborted.
+
         Returns:
             How many index records were deleted, and how many inserted.
 
         Raises:
             IndexDefinitionError: There is no such index.
-            UniqueValueConstraint: The index is unique, and records have one index key; abort the transaction.
-            DecodeError: A record cannot be read; abort the transaction.
+            UniqueValueConstraint: The index is unique, and records have one index key.
+            DecodeError: A record cannot be read.
+            EncodeError: An index key cannot be stored.
+            ReadOnlyError: The transaction is read-only.
         """
         if name not in self._indexes:
             raise IndexDefinitionError(f"{self} has no index {name!r}; it has {self.indexes()}")

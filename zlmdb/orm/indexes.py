@@ -11,7 +11,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from zlmdb.orm.errors import EncodeError, NullValueConstraint, UniqueValueConstraint
+from zlmdb.orm.errors import DecodeError, EncodeError, NullValueConstraint, UniqueValueConstraint
 from zlmdb.orm.parts import shown
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class IndexReport(NamedTuple):
         entries: How many records the index has.
         missing: Primary keys of records that no index record leads to.
         stale: Index keys of index records whose record has another index key by now.
-        extra: Index keys of index records without a record.
+        extra: Index keys of index records without a record. One that is damaged is given in bytes.
     """
 
     name: str
@@ -197,9 +197,18 @@ class IndexReport(NamedTuple):
 def rebuild(index: Index, txn: Transaction) -> tuple[int, int]:
     """Write the records of an index anew; return how many were deleted and how many inserted.
 
+    They are written in a nested transaction, so that the index stays as it is if a record is refused.
+
     Raises:
         UniqueValueConstraint: The index is unique, and records have the same index key.
     """
+    if txn._db.is_writemap:  # where LMDB nests no transactions
+        return _rebuild(index, txn)
+    with txn.begin() as nested:
+        return _rebuild(index, nested)
+
+
+def _rebuild(index: Index, txn: Transaction) -> tuple[int, int]:
     deleted = index.pmap.truncate(txn)
     inserted = 0
     for batch in batches(_entries(index, txn)):
@@ -228,24 +237,39 @@ def check(index: Index, txn: Transaction) -> IndexReport:
 
 
 def _check_index_records(index: Index, txn: Transaction, batch: list[Entry], report: IndexReport) -> None:
-    owner, pmap = index.owner, index.pmap
-    keys = [pmap._decoded(txn, entry_key, primary) for entry_key, primary in batch]
-    record_keys = [owner._bound(key) for key in keys]
-    found = txn._get_many(record_keys)
-    for entry, key, record_key in zip(batch, keys, record_keys, strict=True):
+    owner = index.owner
+    targets = [_target(index, txn, *entry) for entry in batch]
+    found = txn._get_many([record_key for _, record_key in targets if record_key])
+    for entry, (key, record_key) in zip(batch, targets, strict=True):
         data = found.get(record_key)
-        index_key = pmap._deserialize_key(entry[0][2:])
         if data is None:
-            report.extra.append(index_key)
+            report.extra.append(_index_key(index, entry[0]))
         elif index.entry(txn, key, owner._decoded(txn, record_key, data)) != entry:
-            report.stale.append(index_key)
+            report.stale.append(_index_key(index, entry[0]))
+
+
+def _target(index: Index, txn: Transaction, entry_key: bytes, primary: bytes) -> tuple[Any, bytes]:
+    """Return the key of the record that an index record leads to, also in bytes: none if it is damaged."""
+    try:
+        key = index.pmap._decoded(txn, entry_key, primary)
+        return key, index.owner._bound(key)
+    except (DecodeError, EncodeError):
+        return None, b""
+
+
+def _index_key(index: Index, entry_key: bytes) -> Any:
+    """Return the index key of an index record: as bytes if it is damaged."""
+    try:
+        return index.pmap._decoded_key(entry_key)
+    except DecodeError:
+        return entry_key[2:]
 
 
 def _entries(index: Index, txn: Transaction) -> Iterator[tuple[Any, Entry | None]]:
     """Yield the key of each record, and the index record that it should have."""
     owner = index.owner
     for record_key, data in txn._opened().items(prefix=owner._attached()):
-        key = owner._deserialize_key(record_key[2:])
+        key = owner._decoded_key(record_key)
         yield key, index.entry(txn, key, owner._decoded(txn, record_key, data))
 
 

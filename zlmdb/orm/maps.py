@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
-from zlmdb.lmdb.errors import BadValsizeError, MapFullError
+from zlmdb.lmdb.errors import BadValsizeError
 from zlmdb.lmdb.errors import Error as LmdbError
 from zlmdb.orm import bulk, compression
 from zlmdb.orm.errors import Error, UsageError
@@ -73,8 +73,8 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         try:  # not with _locate(), for speed
             txn, key = subscript
             data = txn._get(self._prefix + self._serialize_key(key))  # type: ignore[operator]
-        except LmdbError:
-            raise
+        except LmdbError as error:
+            txn._refuse(error)
         except Exception as error:
             raise self._bad_subscript(subscript, error) from error
         if not data:
@@ -93,7 +93,7 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             NullValueConstraint: An index that is not nullable would get a null.
             UniqueValueConstraint: A unique index has the value for another record already.
             DatabaseFullError: The database has reached its limit; the transaction must be aborted.
-            zlmdb.lmdb.Error: The transaction is read-only.
+            ReadOnlyError: The transaction is read-only.
         """
         try:
             txn, key = subscript
@@ -114,8 +114,8 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             raise
         except BadValsizeError as error:
             raise self._too_long(txn, record_key) from error
-        except MapFullError as error:
-            raise txn._full(error) from error
+        except LmdbError as error:
+            txn._refuse(error)
 
     def __delitem__(self, subscript: tuple[Transaction, K]) -> None:
         """Delete a record and its index records; nothing happens if there is none.
@@ -123,7 +123,7 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         Raises:
             UsageError: The subscript is not an open transaction and a key of the map.
             DecodeError: The map has indexes, and the record cannot be read.
-            zlmdb.lmdb.Error: The transaction is read-only.
+            ReadOnlyError: The transaction is read-only.
         """
         txn, record_key = self._locate(subscript)
         if self._indexes:
@@ -152,12 +152,16 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
 
         Raises:
             UsageError: The transaction is not open, or the key is not one of the map.
+            DecodeError: The value cannot be decompressed.
         """
         txn, record_key = self._locate((txn, key))
         data = txn.get(record_key)
         if data is None or self._decompress is compression.unchanged:
             return data
-        return self._decompress(bytes(data))
+        try:
+            return self._decompress(bytes(data))
+        except Exception as error:
+            raise self._undecodable(record_key, error) from error
 
     # -- many records --
 
@@ -293,7 +297,7 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
 
         Raises:
             UsageError: The transaction is not open.
-            zlmdb.lmdb.Error: The transaction is read-only.
+            ReadOnlyError: The transaction is read-only.
         """
         self._checked(txn)
         deleted = delete_slot(txn, self._attached())

@@ -34,7 +34,10 @@ ID_ALPHABET = "345679ACEFGHJKLMNPQRSTUVWXY"
 
 def shown(value: object) -> str:
     """A value in the text of an error: its type and the beginning of its representation."""
-    text = repr(value)
+    try:
+        text = repr(value[:60] if isinstance(value, (str, bytes)) else value)
+    except Exception:  # noqa: BLE001 (the error is about something else)
+        text = "that cannot be shown"
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 

@@ -150,6 +150,13 @@ class Records(Generic[K, V]):
         except Exception as error:
             raise self._undecodable(record_key, error) from error
 
+    def _decoded_key(self, record_key: bytes) -> K:
+        """Return the key of a record key."""
+        try:
+            return self._deserialize_key(record_key[2:])
+        except Exception as error:
+            raise self._undecodable(record_key, error) from error
+
     def _undecodable(self, record_key: bytes, error: Exception) -> DecodeError:
         return DecodeError(
             f"{self}, key {self._shown_key(record_key)}: the record cannot be decoded, it is damaged or of "

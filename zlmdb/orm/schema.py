@@ -11,6 +11,7 @@ from zlmdb.orm.compression import SNAPPY, ZLIB
 from zlmdb.orm.errors import TableIdError, UsageError
 from zlmdb.orm.maps import PersistentMap
 from zlmdb.orm.parts import shown
+from zlmdb.orm.records import MAX_SLOT
 from zlmdb.orm.values import check_functions
 
 MapClass = TypeVar("MapClass", bound=type[PersistentMap[Any, Any]])
@@ -146,8 +147,8 @@ class Schema:
             UsageError: An argument is of the wrong type. From the decorator: not a map, or the slot or the
                 name of the map's class is in the schema already.
         """
-        if type(slot_index) is not int:
-            raise UsageError(f"slot_index must be an int, not {shown(slot_index)}")
+        if type(slot_index) is not int or not 1 <= slot_index <= MAX_SLOT:
+            raise UsageError(f"slot_index must be an int from 1 to {MAX_SLOT}, not {shown(slot_index)}")
         check_functions(marshal=marshal, unmarshal=unmarshal, build=build, cast=cast)
 
         def decorate(pmap: Map) -> Map:

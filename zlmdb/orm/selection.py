@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from zlmdb.lmdb.errors import Error as LmdbError
 from zlmdb.orm.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -40,37 +41,66 @@ class Selection(Generic[R_co]):
     def __iter__(self) -> Iterator[R_co]:
         txn = self._txn._opened()
         if not self._values:
-            decode = self._key_decoder() if self._keys else _nothing
-            return self._decoded(decode, txn.keys(**self._bounds))
+            return self._decoded_keys(txn.keys(**self._bounds))
         if self._keys:
             return self._decoded_items(txn.items(**self._bounds))
-        return self._decoded(self._value_decoder(), txn.values(**self._bounds))
+        return self._decoded_values(txn.values(**self._bounds))
 
     def _key_decoder(self) -> Callable[[Any], Any]:
         decode = self._records._deserialize_key
         return lambda record_key: decode(record_key[2:])
 
     def _value_decoder(self) -> Callable[[Any], Any]:
-        load = self._records._load_view if self._txn._buffers else self._records._load
-        return lambda data: load(data) if data else None
+        """Return the function that makes a value of data, if they are not empty."""
+        return self._records._load_view if self._txn._buffers else self._records._load
 
-    def _decoded(self, decode: Callable[[Any], Any], found: Iterator[Any]) -> Iterator[Any]:
-        for data in found:
-            try:
-                result = decode(data)
-            except Exception as error:
-                raise DecodeError(f"{self._records}: a record cannot be decoded: {error}") from error
-            yield result
+    def _decoded_keys(self, found: Iterator[Any]) -> Iterator[Any]:
+        decode = self._key_decoder() if self._keys else _nothing
+        record_key = b""
+        try:
+            for record_key in found:
+                yield decode(record_key)
+        except LmdbError as error:
+            self._stopped(error)
+        except Exception as error:
+            raise self._records._undecodable(record_key, error) from error
+
+    def _decoded_values(self, found: Iterator[Any]) -> Iterator[Any]:
+        decode = self._value_decoder()
+        try:
+            for data in found:
+                yield decode(data) if data else None
+        except LmdbError as error:
+            self._stopped(error)
+        except Exception as error:
+            raise self._undecodable_value(error) from error
 
     def _decoded_items(self, found: Iterator[tuple[Any, Any]]) -> Iterator[Any]:
-        decode = self._key_decoder()
-        load = self._records._load_view if self._txn._buffers else self._records._load
-        for record_key, data in found:
+        decode, load = self._key_decoder(), self._value_decoder()
+        record_key = b""
+        try:
+            for record_key, data in found:
+                yield decode(record_key), load(data) if data else None
+        except LmdbError as error:
+            self._stopped(error)
+        except Exception as error:
+            raise self._records._undecodable(record_key, error) from error
+
+    def _stopped(self, error: LmdbError) -> NoReturn:
+        """Raise what has ended an iteration."""
+        self._txn._opened()
+        self._txn._refuse(error)
+
+    def _undecodable_value(self, error: Exception) -> DecodeError:
+        """Return the exception for a value that cannot be decoded, after looking for its key."""
+        decode = self._value_decoder()
+        for record_key, data in self._txn._opened().items(**self._bounds):
             try:
-                item = decode(record_key), load(data) if data else None
-            except Exception as error:
-                raise self._records._undecodable(record_key, error) from error
-            yield item
+                if data:
+                    decode(data)
+            except Exception:  # noqa: BLE001 (it is the one)
+                return self._records._undecodable(record_key, error)
+        return DecodeError(f"{self._records}: a record cannot be decoded: {type(error).__name__}: {error}")
 
 
 def _nothing(_data: object) -> None:

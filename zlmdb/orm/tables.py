@@ -83,6 +83,8 @@ def attach_slot(
     Raises:
         SlotError: There is no such table, and none is to be created.
     """
+    if not isinstance(oid, UUID):
+        raise UsageError(f"oid must be a UUID, not {shown(oid)}")
     arguments = settings.arguments()
     with db.begin() as txn:
         info = read_slots(txn).get(oid)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from zlmdb.lmdb.errors import MapFullError
-from zlmdb.orm.errors import DatabaseFullError, UsageError
+from zlmdb.lmdb.errors import Error as LmdbError
+from zlmdb.lmdb.errors import MapFullError, ReadonlyError
+from zlmdb.orm.errors import DatabaseFullError, ReadOnlyError, UsageError
 from zlmdb.orm.parts import shown
 
 if TYPE_CHECKING:
@@ -91,12 +92,14 @@ class Transaction:
             raise UsageError("This transaction is open already: begin another one")
         parent = None if self._parent is None else self._parent._opened()
         env = self._db._opened()
+        if self._parent is not None and not self._parent._write:
+            raise ReadOnlyError("The transaction is read-only: none can be nested in it")
         views: Literal["values", False] = "values" if self._buffers else False
         self._set(env.begin(write=self._write, buffers=views, parent=parent))
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         txn = self._opened()
         self._set(None)
@@ -105,8 +108,8 @@ class Transaction:
             return
         try:
             txn.commit()
-        except MapFullError as full:
-            raise self._full(full) from full
+        except LmdbError as error:
+            self._refuse(error)
 
     def _set(self, txn: lmdb.Transaction[Any] | None) -> None:
         """Use LMDB's transaction, with its methods at hand for the hot paths of maps."""
@@ -127,11 +130,20 @@ class Transaction:
             _not_open()
         return self._txn
 
-    def _full(self, error: MapFullError) -> DatabaseFullError:
-        return DatabaseFullError(
-            f"database {self._db.dbpath} is full, its limit is maxsize={self._db.maxsize} bytes: abort the "
-            f"transaction, and open the database with a larger maxsize or with grow=True ({error})"
-        )
+    def _refuse(self, error: LmdbError) -> NoReturn:
+        """Raise what LMDB has refused, in terms of the object layer where it has some."""
+        if isinstance(error, MapFullError):
+            raise DatabaseFullError(
+                f"database {self._db.dbpath} is full, its limit is maxsize={self._db.maxsize} bytes: abort "
+                f"the transaction, and open the database with a larger maxsize or with grow=True ({error})"
+            ) from error
+        if isinstance(error, ReadonlyError):
+            raise ReadOnlyError("the transaction is read-only: begin it with write=True") from error
+        if not self._db.is_open:
+            raise UsageError(
+                f"database {self._db.dbpath} was closed while this transaction was open, which is aborted"
+            ) from error
+        raise error
 
     def begin(
         self, buffers: bool | None = None, stats: TransactionStats | None = None, write: bool = True
@@ -147,8 +159,8 @@ class Transaction:
             write: Whether it may write; one that only reads needs LMDB 1.0.
 
         Raises:
-            zlmdb.lmdb.Error: When it is entered: this transaction is read-only, or the database is open with
-                ``writemap``.
+            ReadOnlyError: When it is entered: this transaction is read-only.
+            zlmdb.lmdb.Error: When it is entered: the database is open with ``writemap``.
         """
         return Transaction(
             self._db,
@@ -189,12 +201,13 @@ class Transaction:
         Raises:
             UsageError: The transaction is not open.
             DatabaseFullError: The database has reached its limit; the transaction must be aborted.
-            zlmdb.lmdb.Error: The transaction is read-only, or the key is empty or too long.
+            ReadOnlyError: The transaction is read-only.
+            zlmdb.lmdb.Error: The key is empty or too long.
         """
         try:
             return self._put(key, data, overwrite=overwrite)
-        except MapFullError as error:
-            raise self._full(error) from error
+        except LmdbError as error:
+            self._refuse(error)
 
     def delete(self, key: bytes) -> bool:
         """Delete a raw record, without any index.
@@ -205,12 +218,12 @@ class Transaction:
         Raises:
             UsageError: The transaction is not open.
             DatabaseFullError: The database has reached its limit; the transaction must be aborted.
-            zlmdb.lmdb.Error: The transaction is read-only.
+            ReadOnlyError: The transaction is read-only.
         """
         try:
             deleted = self._opened().delete(key)
-        except MapFullError as error:
-            raise self._full(error) from error
+        except LmdbError as error:
+            self._refuse(error)
         if deleted and self._stats is not None:
             self._stats.dels += 1
         return deleted
@@ -224,8 +237,8 @@ class Transaction:
         with self._opened().cursor() as cursor:
             try:
                 _, stored = cursor.putmulti(records, overwrite=overwrite)
-            except MapFullError as error:
-                raise self._full(error) from error
+            except LmdbError as error:
+                self._refuse(error)
         if self._stats is not None:
             self._stats.puts += stored
         return stored
