@@ -346,3 +346,24 @@ def test_cursor_of_a_closed_environment(filled):
     filled.close()
     with pytest.raises(lmdb.Error):
         cursor.value()
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_getmulti_of_values_as_views(filled, write):
+    """Found and missing ones, on pages that are written and that are not, in more than one call of C."""
+    many = [(b"m%05d" % i, b"%d" % i * 40) for i in range(5000)]
+    with filled.begin(write=True) as txn:
+        txn.cursor().putmulti(many)
+    with filled.begin(buffers="values", write=write) as txn:
+        if write:
+            txn.put(b"m02500", b"new")
+            many[2500] = b"m02500", b"new"
+        wanted = [key for pair in zip(many, many, strict=True) for key in (pair[0][0], pair[1][0] + b"?")]
+        cursor = txn.cursor()
+        assert cursor.getmulti([b"none", *wanted, b"large"]) == [*many, (b"large", b"x" * 100_000)]
+        assert cursor.getmulti(wanted, values=False) == [key for key, _ in many]
+        found = cursor.getmulti(wanted)
+        assert {(type(key), type(value)) for key, value in found} == {(bytes, memoryview)}
+    for _, value in [] if write else found:  # with pages that are written, some values are copies
+        with pytest.raises(ValueError, match="released"):
+            bytes(value)

@@ -12,6 +12,7 @@ from zlmdb.lmdb import scan
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.errors import KEYEXIST, LARGE, error
+from zlmdb.lmdb.views import KEY_VIEWS, NOWHERE, VALUE_VIEWS, Views
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.cursor import Cursor
@@ -136,7 +137,8 @@ def get_many(
         return [pair for key in wanted if cursor.set_key(key) for pair in cursor.iternext_dup(keys=True)]
     if wanted:
         cursor.set_key(wanted[-1])  # where reading one key after the other ends; and the cursor must be open
-    find = _lookup if cursor._pytxn._views is None else _pinned
+    views = cursor._pytxn._views
+    find = _lookup if views is None or not views.kinds & KEY_VIEWS else _one_by_one
     return find(cursor, wanted, bool(values))
 
 
@@ -145,34 +147,35 @@ def _lookup(cursor: Cursor[Any], wanted: list[bytes], values: bool) -> list[Any]
     return pairs if values else [key for key, _ in pairs]
 
 
-def _pinned(cursor: Cursor[Any], wanted: list[bytes], values: bool) -> list[Any]:
+def _one_by_one(cursor: Cursor[Any], wanted: list[bytes], values: bool) -> list[Any]:
     return [cursor.item() if values else cursor.key() for key in wanted if cursor.set_key(key)]
 
 
 def lookup(
     txn: Transaction[Any], dbi: int, wanted: list[bytes], values: bool = True
 ) -> list[tuple[bytes, bytes]]:
-    """(key, value) of each of the keys that exists."""
+    """(key, value) of each of the keys that exists; an empty value without `values`."""
     out: list[tuple[bytes, Any]] = []
-    for begin in range(0, len(wanted), MOST):
-        part = wanted[begin : begin + MOST]
+    most = MOST if txn._views is None else scan.MOST_PLACES
+    for begin in range(0, len(wanted), most):
+        part = wanted[begin : begin + most]
         found, complete = _lookup_part(txn, dbi, part, values)
         pairs = zip(part, found, strict=True)
         out.extend(pairs if complete else (pair for pair in pairs if pair[1] is not None))
     return out
 
 
-def _lookup_part(
-    txn: Transaction[Any], dbi: int, part: list[bytes], values: bool
-) -> tuple[list[bytes | None], bool]:
+def _lookup_part(txn: Transaction[Any], dbi: int, part: list[bytes], values: bool) -> tuple[list[Any], bool]:
     """The value of each key, None for a missing one; and whether all were found."""
+    views = txn._views if values else None
+    what = scan.KEYS if not values else scan.VALUES if views is None else scan.VALUES | VALUE_VIEWS
     keys = marshal.dumps(part, MARSHAL_VERSION)
     at, left = ffi.new("size_t *", 5), ffi.new("uint32_t *", len(part))
-    found: list[bytes | None] = []
+    found: list[Any] = []
     hits, hit = 0, ffi.new("uint32_t *")
     chunk = scan.take_chunk()
     while left[0]:
-        rc = _get_many(txn._c, dbi, keys, len(keys), at, left, values, chunk.c, hit)
+        rc = _get_many(txn._c, dbi, keys, len(keys), at, left, what, chunk.c, hit)
         if rc == LARGE:
             found.append(txn._get_pinned(dbi, part[len(found)], None))
             hits += found[-1] is not None
@@ -180,10 +183,18 @@ def _lookup_part(
             continue
         if rc:
             raise error("mdb_get", rc)
-        found += chunk.decode()
+        found += chunk.decode() if views is None else _views(views, chunk, hit[0])
         hits += hit[0]
     scan.give_chunk(chunk)
     return found, hits == len(part)
+
+
+def _views(views: Views, chunk: scan.Chunk, hits: int) -> list[Any]:
+    places = chunk.places(chunk.c.count)
+    found = views.at_places(places)
+    if hits == len(found):
+        return found
+    return [None if start == NOWHERE else view for start, view in zip(places[::2], found, strict=True)]
 
 
 def _skip(keys: bytes, at: Any, left: Any) -> None:

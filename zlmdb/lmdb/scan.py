@@ -34,6 +34,8 @@ CHUNK_BYTES = 128 * 1024
 """Larger chunks fall out of the processor's cache and are slower."""
 FIRST_BATCH, AFTER_SETTLING, MOST = 16, 1, 8192
 VIEWS_MOST = 512
+MOST_PLACES = 2 * VIEWS_MOST
+"""Of keys and values: what a chunk has room for."""
 
 _MARSHAL = sys.implementation.name == "cpython"
 """PyPy decodes the plain format faster."""
@@ -51,10 +53,15 @@ class Chunk:
     def __init__(self) -> None:
         self._data = ffi.new("char[]", CHUNK_BYTES + lib.ZL_SLACK)
         self._lengths = ffi.NULL if _MARSHAL else ffi.new("uint32_t[]", 2 * MOST)
-        self._places = ffi.new("uint64_t[]", 4 * VIEWS_MOST)  # of keys and values, from and to
+        self._places = ffi.new("uint64_t[]", 2 * MOST_PLACES)
         self.c = ffi.new("zl_chunk *", (self._data, CHUNK_BYTES, self._lengths, 0, self._places))
         buffer = ffi.buffer(self._data)
         self._view: Any = memoryview(buffer) if _MARSHAL else buffer
+
+    def places(self, count: int) -> list[int]:
+        """Where in the map `count` byte strings begin and end, in turns."""
+        places: list[int] = ffi.unpack(self._places, 2 * count)
+        return places
 
     if _MARSHAL:
 
@@ -267,7 +274,7 @@ class ViewScan(Scan):
     def _decode(self, chunk: Chunk, records: int) -> list[Any]:
         mixed = self._what == ITEMS and self._kinds == VALUE_VIEWS
         count = 2 * records if self._what == ITEMS and not mixed else records
-        views = self._views.at_places(ffi.unpack(chunk.c.places, 2 * count))
+        views = self._views.at_places(chunk.places(count))
         if not mixed:
             return views
         items: list[Any] = [None] * (2 * records)

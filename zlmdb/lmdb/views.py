@@ -24,6 +24,9 @@ LENGTH_MASK = (1 << LENGTH_BITS) - 1
 KEY_VIEWS: int = lib.ZL_KEY_VIEWS
 VALUE_VIEWS: int = lib.ZL_VALUE_VIEWS
 
+NOWHERE = 2**64 - 1
+"""In place of where something begins: there is nothing."""
+
 FEW = 256
 
 _buffer = ffi.buffer
@@ -149,7 +152,7 @@ class Views:
             self._too_late()
         return view
 
-    def at_places(self, places: list[int]) -> list[memoryview]:
+    def at_places(self, places: list[int]) -> list[Any]:
         """Views on parts of the map, which are given by where each begins and ends; otherwise as `at()`."""
         base = self._base
         if base is None:

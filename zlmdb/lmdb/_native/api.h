@@ -90,7 +90,7 @@ int zl_compare(zl_txn *txn, unsigned dbi, const char *a, size_t alen, const char
 int zl_cursor_bound(zl_cursor *cursor, int bound, const char *limit, size_t len);
 int64_t zl_cursor_fill(zl_cursor *cursor, zl_chunk *chunk, int what, int op, uint32_t most);
 int zl_cursor_rewind(zl_cursor *cursor, int op, uint32_t steps);
-int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t *at, uint32_t *left, int values,
+int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t *at, uint32_t *left, int what,
                 zl_chunk *chunk, uint32_t *found);
 int zl_cursor_multiple(zl_cursor *cursor, int op, zl_view *out);
 int zl_put_many(zl_cursor *cursor, const char *data, size_t len, unsigned flags, uint32_t *result);

@@ -123,7 +123,7 @@ static int64_t zl_fill_call(zl_fill *fill, int advance) {
         rc = cursor->failed;
         cursor->failed = 0;
     } else {
-        fill->map_size = cursor->txn->ops->zl_map_stable(cursor->txn->txn, &fill->map);
+        zl_places_begin(&fill->places, cursor->txn, fill->chunk);
         ZL_TRY(rc, zl_fill_run(fill, advance));
     }
     zl_txn_leave(cursor->txn);
@@ -134,7 +134,7 @@ static int64_t zl_fill_call(zl_fill *fill, int advance) {
  * ZL_VALUE_VIEWS); op is NEXT, PREV or one of their kin, and ZL_ADVANCE.  Returns their number; 0 at the end.
  * ZL_LARGE: the next record does not fit, or there can be no view of it. */
 int64_t zl_cursor_fill(zl_cursor *cursor, zl_chunk *chunk, int what, int op, uint32_t most) {
-    zl_fill fill = {.cursor = cursor, .place = chunk->places, .op = op & ~ZL_ADVANCE, .most = most};
+    zl_fill fill = {.cursor = cursor, .chunk = chunk, .op = op & ~ZL_ADVANCE, .most = most};
     int64_t n;
 
     fill.what = what & ZL_ITEMS;
@@ -181,6 +181,8 @@ typedef struct zl_lookup {
     uint32_t *left, *found;
     int values;
     zl_out out;
+    int views; /* write places instead of bytes */
+    zl_places places;
 } zl_lookup;
 
 static void zl_find_each(zl_txn *txn, unsigned dbi, MDB_val *keys, unsigned n, zl_found *found) {
@@ -189,12 +191,27 @@ static void zl_find_each(zl_txn *txn, unsigned dbi, MDB_val *keys, unsigned n, z
         found[i].rc = txn->ops->get(txn->txn, dbi, &keys[i], &found[i].val);
 }
 
+/* The same as a view; 1 before one that there can be no view of. */
+static int zl_look_up_view(zl_lookup *look, const MDB_val *val, int missing) {
+    if (missing)
+        zl_places_none(&look->places);
+    else if (zl_places_take(&look->places, val))
+        zl_places_add(&look->places, val);
+    else
+        return look->out.chunk->count ? 1 : ZL_LARGE;
+    look->out.chunk->count++;
+    *look->found += !missing;
+    return 0;
+}
+
 /* Adds a value, or none; 1 when the output is full. */
 static int zl_look_up_add(zl_lookup *look, zl_found *found) {
     int missing = found->rc == MDB_NOTFOUND;
 
     if (found->rc && !missing)
         return found->rc;
+    if (look->views)
+        return zl_look_up_view(look, &found->val, missing);
     if (missing || !look->values)
         found->val.mv_size = 0;
     if (!zl_out_fits(&look->out, zl_out_need(&look->out, found->val.mv_size)))
@@ -238,16 +255,20 @@ static int zl_look_up(zl_lookup *look, zl_txn *txn, unsigned dbi) {
     return rc == 1 ? 0 : rc;
 }
 
-/* Looks up keys, given as a marshal list from *at on.  Writes each value, or none for a missing key, until
- * the chunk is full; *at and *left then tell where to go on.  ZL_LARGE: the next value never fits. */
-int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t *at, uint32_t *left, int values,
+/* Looks up keys, given as a marshal list from *at on.  Writes each value, or none for a missing key, until the chunk
+ * is full; *at and *left then tell where to go on.  what is ZL_VALUES, with ZL_VALUE_VIEWS for their places; or
+ * ZL_KEYS, and values are empty.  ZL_LARGE: the next value never fits, or there can be no view of it. */
+int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t *at, uint32_t *left, int what,
                 zl_chunk *chunk, uint32_t *found) {
-    zl_lookup look = {.keys = keys, .len = len, .at = at, .left = left, .found = found, .values = values};
+    zl_lookup look = {.keys = keys, .len = len, .at = at, .left = left, .found = found};
     int rc = zl_txn_enter(txn);
 
     if (rc)
         return rc;
     *found = 0;
+    look.values = what & ZL_VALUES;
+    look.views = what & ZL_VALUE_VIEWS;
+    zl_places_begin(&look.places, txn, chunk);
     zl_out_begin(&look.out, chunk);
     ZL_TRY(rc, zl_look_up(&look, txn, dbi));
     zl_out_end(&look.out);

@@ -87,13 +87,40 @@ static inline void zl_out_end(zl_out *out) {
     zl_store32(out->chunk->data + 1, out->chunk->count);
 }
 
+/* Where values are in the map, for views of them. */
+typedef struct zl_places {
+    const char *map; /* the part of the map that stays as it is while the transaction lasts */
+    size_t size;
+    uint64_t *next; /* of zl_chunk.places */
+} zl_places;
+
+/* The caller is inside the transaction. */
+static inline void zl_places_begin(zl_places *places, zl_txn *txn, const zl_chunk *chunk) {
+    places->size = txn->ops->zl_map_stable(txn->txn, &places->map);
+    places->next = chunk->places;
+}
+
+static inline int zl_places_take(const zl_places *places, const MDB_val *val) {
+    return (size_t)((const char *)val->mv_data - places->map) < places->size;
+}
+
+static inline void zl_places_add(zl_places *places, const MDB_val *val) {
+    size_t at = (size_t)((const char *)val->mv_data - places->map);
+    *places->next++ = at;
+    *places->next++ = at + val->mv_size;
+}
+
+static inline void zl_places_none(zl_places *places) {
+    *places->next++ = UINT64_MAX;
+    *places->next++ = UINT64_MAX;
+}
+
 /* A scan's call for records, on its way from bulk.c through the engine. */
 typedef struct zl_fill {
     zl_cursor *cursor;
+    zl_chunk *chunk;
     zl_out out;
-    const char *map; /* for views: the part of the map that stays as it is */
-    size_t map_size;
-    uint64_t *place; /* where the next one goes */
+    zl_places places;
     MDB_cursor_op op;
     int what;   /* of ZL_KEYS, ZL_VALUES, ZL_ITEMS */
     int views;  /* which of these are to be views */
@@ -102,25 +129,15 @@ typedef struct zl_fill {
     uint32_t n, most;
 } zl_fill;
 
-static inline int zl_fill_has_stable(const zl_fill *fill, const MDB_val *val) {
-    return (size_t)((const char *)val->mv_data - fill->map) < fill->map_size;
-}
-
-static inline void zl_fill_place(zl_fill *fill, const MDB_val *val) {
-    size_t at = (size_t)((const char *)val->mv_data - fill->map);
-    *fill->place++ = at;
-    *fill->place++ = at + val->mv_size;
-}
-
 /* Adds what of a record is to be a view; 0 if there can be none. */
 static inline int zl_fill_add_views(zl_fill *fill, const MDB_val *key, const MDB_val *val) {
     int keys = fill->views & ZL_KEYS, values = fill->views & ZL_VALUES;
-    if ((keys && !zl_fill_has_stable(fill, key)) || (values && !zl_fill_has_stable(fill, val)))
+    if ((keys && !zl_places_take(&fill->places, key)) || (values && !zl_places_take(&fill->places, val)))
         return 0;
     if (keys)
-        zl_fill_place(fill, key);
+        zl_places_add(&fill->places, key);
     if (values)
-        zl_fill_place(fill, val);
+        zl_places_add(&fill->places, val);
     return 1;
 }
 
