@@ -1,8 +1,8 @@
 """Build the Linux release on any x86-64 Linux machine, without a container.
 
 First the sdist; then, from it, with zig, a wheel for each interpreter and target; then all are checked.
-CPython's abi3 wheels need the Python that runs this. PyPy and CPython without a GIL need wheels of their own,
-so an interpreter of each is looked for on the PATH, or named with `--python`.
+CPython's abi3 wheels need the Python that runs this. PyPy 7, PyPy 8 and CPython without a GIL need wheels of
+their own, so an interpreter of each is looked for on the PATH, or named with `--python`.
 
 The files depend on the sources alone: two runs, wherever they are, make the same. What is not finished and
 checked never gets into the output folder.
@@ -29,12 +29,18 @@ TARGETS = ("x86_64-linux-gnu", "aarch64-linux-gnu")
 """Wheels for musl come from cibuildwheel: auditwheel cannot judge them on a system with glibc."""
 
 TOOLS = ("build", "auditwheel", "abi3audit")
-CANDIDATES = {"PyPy 3.11": ("pypy3.11", "pypy3"), "CPython 3.14 without a GIL": ("python3.14t",)}
+WANTED = {
+    "pypy311-pp73": ("PyPy 7.3", ("pypy3.11", "pypy3")),
+    "pypy311-pp80": ("PyPy 8.0", ("pypy3.11", "pypy3")),
+    "cpython-314t": ("CPython 3.14 without a GIL", ("python3.14t",)),
+}
+"""Binary interfaces that need a wheel of their own: what has them, and what its program is called."""
 IDENTIFY = """\
-import platform, sys, sysconfig
-free = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
-print(platform.python_implementation(), "%d.%d" % sys.version_info[:2] + free)
+import sys, sysconfig
+names = sysconfig.get_config_var("SOABI").split("-")
+print("%d.%d" % sys.version_info[:2], "-".join(names[:2]))
 """
+OLDEST = (3, 11)
 SUMS = "SHA256SUMS"
 
 
@@ -47,38 +53,48 @@ class Interpreter:
     """A Python that wheels are built with."""
 
     program: str
-    name: str
-    """Implementation and version: `CPython 3.14t`, `PyPy 3.11`."""
+    python: tuple[int, int]
+    """The version of the language."""
+    abi: str
+    """Its binary interface: `cpython-311`, `cpython-314t`, `pypy311-pp73`."""
 
     @property
     def abi3(self) -> bool:
         """Whether one wheel serves this and all later versions."""
-        return self.name.startswith("CPython") and not self.name.endswith("t")
+        return self.abi.startswith("cpython") and not self.abi.endswith("t")
 
 
 def identify(program: str) -> Interpreter:
-    """Ask an interpreter what it is. Raises ReleaseError if it does not run or is too old."""
+    """Ask an interpreter what it is. Raises ReleaseError if it does not run."""
     try:
-        name = _output(program, "-c", IDENTIFY)
-    except (OSError, subprocess.CalledProcessError) as error:
+        python, abi = _output(program, "-c", IDENTIFY).split()
+        major, minor = map(int, python.split("."))
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
         raise ReleaseError(f"{program} is no working Python: {error}") from error
-    if tuple(map(int, name.rpartition(" ")[2].rstrip("t").split("."))) < (3, 11):
-        raise ReleaseError(f"{program} is {name}; wheels are built with Python 3.11 or newer")
-    return Interpreter(program, name)
+    return Interpreter(program, (major, minor), abi)
 
 
 def interpreters(named: Sequence[str]) -> Iterator[Interpreter]:
-    """This Python, those that are named, and for each kind that is not among them one from the PATH."""
+    """This Python, those that are named, and for each interface still missing one from the PATH.
+
+    Raises ReleaseError if one of those that are named cannot be used.
+    """
     chosen = [identify(sys.executable), *map(identify, named)]
+    for interpreter in chosen:
+        if interpreter.python < OLDEST:
+            version = ".".join(map(str, interpreter.python))
+            raise ReleaseError(
+                f"{interpreter.program} is Python {version}; wheels are built with 3.11 or newer"
+            )
     yield from chosen
-    for kind, candidates in CANDIDATES.items():
-        wanted = "PyPy" if kind.startswith("PyPy") else "CPython 3.14t"
-        if any(interpreter.name.startswith(wanted) for interpreter in chosen):
+    for abi, (kind, names) in WANTED.items():
+        if abi in [interpreter.abi for interpreter in chosen]:
             continue
-        if program := next(filter(None, map(shutil.which, candidates)), None):
-            yield identify(program)
-        else:
-            print(f"no wheel for {kind}: none of {', '.join(candidates)} is on the PATH; --python names one")
+        on_path = [identify(program) for name in names if (program := shutil.which(name))]
+        found = [interpreter for interpreter in on_path if interpreter.abi == abi]
+        yield from found[:1]
+        if not found:
+            print(f"no wheel for {kind}: it is not on the PATH as {' or '.join(names)}; --python names one")
 
 
 def release(output: Path, found: Sequence[Interpreter], targets: Sequence[str]) -> None:
@@ -123,8 +139,8 @@ def build_wheel(
     sdist: Path, interpreter: Interpreter, target: str, folder: Path, environment: Mapping[str, str]
 ) -> Path:
     """Build one wheel, with a platform tag that promises nothing yet."""
-    place = folder / f"{interpreter.name.replace(' ', '-')}-{target}"
-    print(f"{interpreter.name} for {target}", flush=True)
+    place = folder / f"{interpreter.abi}-{target}"
+    print(f"{interpreter.abi} for {target}", flush=True)
     pip_wheel = ["-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(place), str(sdist)]
     _run([interpreter.program, *pip_wheel], {**environment, "ZLMDB_TOOLCHAIN": "zig", "ZLMDB_TARGET": target})
     (wheel,) = place.glob("*.whl")

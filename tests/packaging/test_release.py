@@ -10,7 +10,7 @@ import release
 from release import Interpreter, ReleaseError
 from vendoring.files import sha256
 
-PYTHON = Interpreter(sys.executable, "CPython 3.11")
+PYTHON = Interpreter(sys.executable, (3, 11), "cpython-311")
 TARGET = "x86_64-linux-gnu"
 
 
@@ -27,7 +27,7 @@ def steps(monkeypatch) -> list[str]:
 
     def wheel(sdist, interpreter, target, folder, environment) -> Path:
         assert sdist.read_text() == "sources"
-        done.append(f"{interpreter.name} {target} {environment['SOURCE_DATE_EPOCH']}")
+        done.append(f"{interpreter.abi} {target} {environment['SOURCE_DATE_EPOCH']}")
         return folder / f"zlmdb-1-{target}.whl"
 
     def repair(wheel, interpreter, folder, environment) -> None:
@@ -42,9 +42,9 @@ def steps(monkeypatch) -> list[str]:
 
 
 def test_every_interpreter_and_target_gets_a_wheel(steps, tmp_path):
-    pypy = Interpreter("pypy3", "PyPy 3.11")
+    pypy = Interpreter("pypy3", (3, 11), "pypy311-pp73")
     release.release(tmp_path / "dist", [PYTHON, pypy], ["a", "b"])
-    names = ["CPython 3.11 a", "CPython 3.11 b", "PyPy 3.11 a", "PyPy 3.11 b"]
+    names = ["cpython-311 a", "cpython-311 b", "pypy311-pp73 a", "pypy311-pp73 b"]
     assert steps == ["sdist", *(f"{name} 1700000000" for name in names)]
 
 
@@ -93,29 +93,46 @@ def test_a_command_that_fails_is_shown_with_its_output():
         release._run([sys.executable, "-c", "import sys; sys.exit('reason of the failure')"], {})
 
 
-def test_interpreters_are_told_apart(tmp_path):
-    fakes = {"PyPy 3.11": False, "CPython 3.14t": False, "CPython 3.12": True}
-    for name, abi3 in fakes.items():
-        program = tmp_path / name.replace(" ", "")
-        program.write_text(f"#!/bin/sh\necho {name}\n")
-        program.chmod(0o755)
-        interpreter = release.identify(str(program))
-        assert (interpreter.name, interpreter.abi3) == (name, abi3)
+def fake(path: Path, says: str) -> str:
+    """An interpreter that says what it is."""
+    path.write_text(f"#!/bin/sh\n[ '{says}' ] && echo {says}\n")
+    path.chmod(0o755)
+    return str(path)
 
 
-@pytest.mark.parametrize(("says", "reason"), [("CPython 3.10", "3.11 or newer"), ("", "no working Python")])
+@pytest.mark.parametrize(
+    ("says", "abi3"),
+    [("3.11 pypy311-pp73", False), ("3.14 cpython-314t", False), ("3.12 cpython-312", True)],
+)
+def test_interpreters_are_told_apart(tmp_path, says, abi3):
+    interpreter = release.identify(fake(tmp_path / "python", says))
+    assert (interpreter.abi, interpreter.abi3) == (says.split()[1], abi3)
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"), [("3.10 cpython-310", "is Python 3.10; .* 3.11 or newer"), ("", "no working Python")]
+)
 def test_an_interpreter_that_cannot_be_used_is_refused(tmp_path, says, reason):
-    program = tmp_path / "python"
-    program.write_text(f"#!/bin/sh\n[ '{says}' ] && echo {says}\n")
-    program.chmod(0o755)
     with pytest.raises(ReleaseError, match=reason):
-        release.identify(str(program))
+        list(release.interpreters([fake(tmp_path / "python", says)]))
+
+
+def test_every_binary_interface_is_looked_for_on_the_path(monkeypatch, tmp_path, capsys):
+    fake(tmp_path / "pypy3", "3.11 pypy311-pp80")
+    fake(tmp_path / "pypy3.11", "3.11 pypy311-pp73")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    _, *others = release.interpreters([fake(tmp_path / "mine", "3.14 cpython-314t")])
+    assert [interpreter.abi for interpreter in others] == ["cpython-314t", "pypy311-pp73", "pypy311-pp80"]
+    assert capsys.readouterr().out == ""
 
 
 def test_a_wheel_that_cannot_be_made_is_announced(monkeypatch, tmp_path, capsys):
+    fake(tmp_path / "pypy3", "3.9 pypy39-pp73")  # too old, but nobody asked for it
     monkeypatch.setenv("PATH", str(tmp_path))
     assert len(list(release.interpreters([]))) == 1
-    assert "no wheel for PyPy 3.11" in capsys.readouterr().out
+    announced = capsys.readouterr().out
+    for kind in ("PyPy 7.3", "PyPy 8.0", "CPython 3.14 without a GIL"):
+        assert f"no wheel for {kind}" in announced
 
 
 def test_the_time_in_the_packages_is_that_of_the_commit(monkeypatch, tmp_path):
