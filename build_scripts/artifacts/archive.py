@@ -2,9 +2,12 @@
 
 import io
 import json
+import re
+import stat
 import tarfile
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +18,13 @@ MODULE_STEM = "_lmdb_cffi."
 FLATC = "zlmdb/_flatc/bin/flatc"
 CONDA_SITE_PACKAGES = "site-packages/"
 CONDA_MACHINES = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}
+
+# Ten times what a package of zLMDB has: more is no such package, but may fill the memory.
+MOST_BYTES = 64 * 2**20
+MOST_FILES = 2_000
+ENCRYPTED = 1  # of the flags of a member of a zip file
+NAME = re.compile(r"[^/\\:\x00-\x1f]+")
+"""A part of a path inside an archive that means the same on every system."""
 
 
 class ArtifactError(Exception):
@@ -42,7 +52,7 @@ class Entry:
 
     data: bytes
     mode: int
-    """Permission bits."""
+    """Type and permission bits, as in `st_mode`. Without a type bit it is a regular file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,21 +95,23 @@ class Artifact:
             raise ArtifactError(f"{self.name}: {len(found)} .dist-info folders, where one belongs")
         return f"{found[0]}/"
 
-    def metadata(self, file: str) -> bytes | None:
-        """The content of a file of the metadata folder; None if it is not there."""
+    def metadata(self, file: str) -> str | None:
+        """The text of a file of the metadata folder; None if it is not there. Raises ArtifactError."""
         entry = self.files.get(self.dist_info + file)
-        return entry.data if entry else None
-
-    @cached_property
-    def conda_index(self) -> dict[str, Any]:
-        """The package record of a conda package. Raises ArtifactError if it is missing or no JSON object."""
         try:
-            record = json.loads(self.info["info/index.json"].data)
-        except (KeyError, ValueError) as error:
-            raise ArtifactError(f"{self.name}: info/index.json is missing or malformed: {error}") from error
-        if not isinstance(record, dict):
-            raise ArtifactError(f"{self.name}: info/index.json is no JSON object")
-        return record
+            return entry.data.decode() if entry else None
+        except UnicodeDecodeError as error:
+            raise ArtifactError(f"{self.dist_info}{file} is not UTF-8: {error}") from error
+
+    def conda_info(self, file: str) -> dict[str, Any]:
+        """A JSON object of a conda package. Raises ArtifactError if it is missing or no object."""
+        try:
+            content = json.loads(self.info[file].data)
+        except (KeyError, ValueError, RecursionError) as error:
+            raise ArtifactError(f"{file} is missing or malformed: {error}") from error
+        if not isinstance(content, dict):
+            raise ArtifactError(f"{file} is no JSON object")
+        return content
 
 
 def open_artifact(path: Path) -> Artifact:
@@ -109,7 +121,7 @@ def open_artifact(path: Path) -> Artifact:
         raise ArtifactError(f"{path}: neither a wheel (.whl) nor a conda package (.conda)")
     try:
         return readers[path.suffix](path)
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, ValueError) as error:
+    except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
 
 
@@ -117,35 +129,66 @@ def _read_wheel(path: Path) -> Artifact:
     return Artifact(path, _read_zip(path))
 
 
+def _read_conda(path: Path) -> Artifact:
+    packed = _read_zip(path).items()
+    tars = [_read_tar(entry.data) for name, entry in packed if name.endswith(".tar.zst")]
+    files = _collect((name, entry) for tar in tars for name, entry in tar.items())
+    site = {name for name in files if name.startswith(CONDA_SITE_PACKAGES)}
+    installed = {name.removeprefix(CONDA_SITE_PACKAGES): files[name] for name in site}
+    return Artifact(path, installed, {name: files[name] for name in files.keys() - site})
+
+
 def _read_zip(path: Path) -> dict[str, Entry]:
     with zipfile.ZipFile(path) as archive:
-        return {
-            member.filename: Entry(archive.read(member), member.external_attr >> 16 & 0o7777)
-            for member in archive.infolist()
+        members = archive.infolist()
+        _refuse_excess(len(members), MOST_FILES, "files")
+        _refuse_excess(sum(member.file_size for member in members), MOST_BYTES, "bytes")
+        for member in members:
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{member.filename} is packed by a method that installers need not know")
+            if member.flag_bits & ENCRYPTED:
+                raise ValueError(f"{member.filename} is encrypted")
+        return _collect(
+            (member.filename, Entry(archive.read(member), member.external_attr >> 16))
+            for member in members
             if not member.is_dir()
-        }
-
-
-def _read_conda(path: Path) -> Artifact:
-    files: dict[str, Entry] = {}
-    for name, entry in _read_zip(path).items():
-        if name.endswith(".tar.zst"):
-            files.update(_read_tar(entry.data))
-    site = {name: entry for name, entry in files.items() if name.startswith(CONDA_SITE_PACKAGES)}
-    installed = {name.removeprefix(CONDA_SITE_PACKAGES): entry for name, entry in site.items()}
-    return Artifact(path, installed, {name: files[name] for name in files.keys() - site.keys()})
+        )
 
 
 def _read_tar(compressed: bytes) -> dict[str, Entry]:
     import zstandard
 
     try:
-        unpacked = zstandard.ZstdDecompressor().stream_reader(compressed).read()
-    except zstandard.ZstdError as error:
-        raise ValueError(f"damaged compression: {error}") from error
-    files = {}
-    with tarfile.open(fileobj=io.BytesIO(unpacked)) as archive:
-        for member in archive:
-            if member.isfile() and (content := archive.extractfile(member)):
-                files[member.name] = Entry(content.read(), member.mode)
+        unpacked = zstandard.ZstdDecompressor().stream_reader(compressed).read(MOST_BYTES + 1)
+        _refuse_excess(len(unpacked), MOST_BYTES, "bytes")
+        with tarfile.open(fileobj=io.BytesIO(unpacked)) as archive:
+            members = archive.getmembers()
+            _refuse_excess(len(members), MOST_FILES, "files")
+            return _collect(
+                (member.name, _tar_entry(archive, member)) for member in members if not member.isdir()
+            )
+    except (zstandard.ZstdError, tarfile.TarError) as error:
+        raise ValueError(f"damaged: {error}") from error
+
+
+def _tar_entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
+    content = archive.extractfile(member) if member.isfile() else None
+    kind = stat.S_IFREG if content else stat.S_IFLNK
+    return Entry(content.read() if content else b"", kind | member.mode)
+
+
+def _refuse_excess(number: int, most: int, what: str) -> None:
+    if number > most:
+        raise ValueError(f"{number:,} {what} are too many: {most:,} are allowed")
+
+
+def _collect(entries: Iterable[tuple[str, Entry]]) -> dict[str, Entry]:
+    """The files by name. Raises ValueError if one would land elsewhere than it says, or on another."""
+    files: dict[str, Entry] = {}
+    for name, entry in entries:
+        if not all(NAME.fullmatch(part) and part not in {".", ".."} for part in name.split("/")):
+            raise ValueError(f"the path {name!r} leads out of the package, or differs from system to system")
+        if name in files:
+            raise ValueError(f"{name} is in it twice")
+        files[name] = entry
     return files

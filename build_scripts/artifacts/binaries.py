@@ -10,9 +10,9 @@ from abi3info.models import PyVersion, Symbol
 from .archive import FLATC, Artifact, Fault
 from .elf import Elf, read_elf
 from .isa import BASELINE, beyond_baseline, harmful
-from .platforms import Platform, platform_of
+from .platforms import OLDEST_PYTHON, Platform, platform_of
 
-LIMITED_API = PyVersion(3, 11)
+LIMITED_API = PyVersion(*OLDEST_PYTHON)
 INIT_FUNCTIONS = {"cpython": "PyInit__lmdb_cffi", "pypy": "_cffi_pypyinit__lmdb_cffi"}
 
 # Absolute paths of places where things are built.
@@ -82,9 +82,15 @@ def _hardening(elf: Elf) -> Iterator[Finding]:
         yield "hardening", "symbols are not bound at start, so RELRO is partial (link with -z now)"
     if elf.executable_stack:
         yield "hardening", "the stack is executable (link with -z noexecstack)"
+    if elf.writable_code:
+        yield "hardening", "has memory that is both writable and executable"
+    if elf.text_relocations:
+        yield "hardening", "relocations change its code (compile with -fPIC)"
 
 
 def _instructions(elf: Elf) -> Iterator[Finding]:
+    if not elf.code:
+        yield "instructions", "no section of code, so nothing can be checked"
     if elf.machine not in BASELINE:
         return
     found = harmful(each for code in elf.code for each in beyond_baseline(elf.machine, code))

@@ -4,16 +4,16 @@ import configparser
 import csv
 import hashlib
 import io
-import json
+import stat
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.parser import HeaderParser
 from fnmatch import fnmatch
-from stat import S_IXGRP, S_IXOTH, S_IXUSR
 
+from vendoring.files import sha256
 from vendoring.pins import Pin
 
-from .archive import FLATC, Artifact, Entry, Fault
+from .archive import CONDA_SITE_PACKAGES, FLATC, Artifact, ArtifactError, Entry, Fault
 from .legal import LICENSE_EXPRESSION, NOTICE, SBOM
 
 REQUIRED = (
@@ -38,7 +38,9 @@ FOREIGN = {
     "*/__pycache__/*": "a compiled file", "*/.*": "a hidden file",
     "*/direct_url.json": "a trace of the build",
 }  # fmt: skip
-EXECUTABLE = S_IXUSR | S_IXGRP | S_IXOTH
+EXECUTABLE = 0o111
+READABLE = 0o444
+UNWANTED = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | stat.S_IWGRP | stat.S_IWOTH
 
 
 def check(artifact: Artifact, pins: list[Pin]) -> Iterator[Fault]:
@@ -53,6 +55,7 @@ def check(artifact: Artifact, pins: list[Pin]) -> Iterator[Fault]:
     if artifact.is_wheel:
         yield from _check_record(artifact)
     else:
+        yield from _check_paths(artifact)
         yield from _check_entry_points(artifact)
 
 
@@ -77,11 +80,16 @@ def _check_file(artifact: Artifact, file: str, entry: Entry) -> Iterator[Fault]:
         if fnmatch(file, pattern):
             yield Fault("contents", file, f"{what} does not belong into a package")
             break
-    executable = bool(entry.mode & EXECUTABLE)
-    if executable != (file == FLATC) and not file.endswith(".so"):
-        yield Fault("mode", file, f"mode {entry.mode:o}: {FLATC} and nothing else must be executable")
-    if entry.mode & 0o444 != 0o444:
-        yield Fault("mode", file, f"mode {entry.mode:o}: not readable by everyone")
+    if stat.S_IFMT(entry.mode) not in {0, stat.S_IFREG}:
+        yield Fault("mode", file, "is a link or a device, where only files belong")
+        return
+    mode = stat.S_IMODE(entry.mode)
+    if bool(mode & EXECUTABLE) != (file == FLATC) and not file.endswith(".so"):
+        yield Fault("mode", file, f"mode {mode:o}: {FLATC} and nothing else must be executable")
+    if mode & READABLE != READABLE:
+        yield Fault("mode", file, f"mode {mode:o}: not readable by everyone")
+    if mode & UNWANTED:
+        yield Fault("mode", file, f"mode {mode:o}: writable by others than its owner, or run as its owner")
 
 
 def _check_metadata(artifact: Artifact) -> Iterator[Fault]:
@@ -90,36 +98,87 @@ def _check_metadata(artifact: Artifact) -> Iterator[Fault]:
     if content is None:
         yield Fault("contents", file, "missing")
         return
-    header = HeaderParser().parsestr(content.decode())
+    header = HeaderParser().parsestr(content)
     if header["License-Expression"] != LICENSE_EXPRESSION:
         found = header["License-Expression"]
         yield Fault("licence", file, f"the licence expression is {found}, not {LICENSE_EXPRESSION}")
-    version = header["Version"]
-    if f"-{version}-" not in artifact.name:
-        yield Fault("version", file, f"states version {version}, which the name {artifact.name} does not")
+    if header["Name"] != "zlmdb":
+        yield Fault("version", file, f"is of {header['Name']}, not of zlmdb")
+    stated = f"{header['Name']}-{header['Version']}"
+    places = {artifact.name: "-", artifact.dist_info: ".dist-info/"}
+    differ = [name for name, end in places.items() if not name.startswith(stated + end)]
+    if differ:
+        yield Fault("version", file, f"states {stated}, which differs from the name {' and '.join(differ)}")
 
 
 def _check_record(artifact: Artifact) -> Iterator[Fault]:
     """Compare RECORD with the files, as the wheel format asks of installers."""
     record = f"{artifact.dist_info}RECORD"
-    content = artifact.metadata("RECORD") or b""
-    rows = {row[0]: row[1] for row in csv.reader(io.StringIO(content.decode())) if len(row) > 1}
-    for file in sorted(rows.keys() ^ artifact.files.keys()):
-        there = "listed, but missing" if file in rows else "not listed in RECORD"
-        yield Fault("record", file, there)
-    for file, expected in rows.items():
-        if file in artifact.files and file != record:
-            digest = hashlib.sha256(artifact.files[file].data).digest()
-            if expected != f"sha256={urlsafe_b64encode(digest).rstrip(b'=').decode()}":
-                yield Fault("record", file, "differs from the hash in RECORD")
+    content = artifact.metadata("RECORD")
+    if content is None:
+        yield Fault("record", record, "missing")
+        return
+    try:
+        rows = [row for row in csv.reader(io.StringIO(content), strict=True) if row]
+    except csv.Error as error:
+        raise ArtifactError(f"{record}: {error}") from error
+    for row in rows:
+        if len(row) != len(("path", "hash", "size")):
+            yield Fault("record", record, f"a row of {len(row)} fields: {','.join(row):.80}")
+            return
+    yield from _compare(record, rows, artifact.files, _record_hash, own=record)
+
+
+def _check_paths(artifact: Artifact) -> Iterator[Fault]:
+    """Compare a conda package's own list with the files."""
+    paths = artifact.conda_info("info/paths.json").get("paths")
+    try:
+        rows = [[str(each[key]) for key in ("_path", "sha256", "size_in_bytes")] for each in paths or ()]
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"info/paths.json is malformed: {error!r}") from error
+    others = {name: entry for name, entry in artifact.info.items() if not name.startswith("info/")}
+    files = {CONDA_SITE_PACKAGES + name: entry for name, entry in artifact.files.items()}
+    yield from _compare("info/paths.json", rows, {**files, **others}, sha256)
+
+
+def _compare(
+    record: str,
+    rows: Iterable[list[str]],
+    files: Mapping[str, Entry],
+    digest: Callable[[bytes], str],
+    own: str = "",
+) -> Iterator[Fault]:
+    """Compare the rows (path, hash, size) of a list of files with the files. `own` is the list's own row."""
+    listed = set()
+    for file, stated, size in rows:
+        if file in listed:
+            yield Fault("record", file, f"listed twice in {record}")
+        listed.add(file)
+        if file not in files:
+            yield Fault("record", file, f"listed in {record}, but missing")
+        elif file != own and (stated, size) != (digest(files[file].data), str(len(files[file].data))):
+            yield Fault("record", file, f"differs from the hash or the size in {record}")
+    for file in sorted(files.keys() - listed):
+        yield Fault("record", file, f"not listed in {record}")
+
+
+def _record_hash(content: bytes) -> str:
+    return f"sha256={urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b'=').decode()}"
 
 
 def _check_entry_points(artifact: Artifact) -> Iterator[Fault]:
     """A conda package makes its commands from its own list, so that must be the one of the metadata."""
     parser = configparser.ConfigParser()
-    parser.read_string((artifact.metadata("entry_points.txt") or b"").decode())
-    wanted = [f"{name} = {target}" for name, target in parser["console_scripts"].items()]
-    link = artifact.info.get("info/link.json")
-    listed = json.loads(link.data).get("noarch", {}).get("entry_points", []) if link else []
-    if sorted(each.replace(" ", "") for each in listed) != sorted(each.replace(" ", "") for each in wanted):
+    try:
+        parser.read_string(artifact.metadata("entry_points.txt") or "")
+        wanted = [f"{name} = {target}" for name, target in parser["console_scripts"].items()]
+    except (configparser.Error, KeyError) as error:
+        raise ArtifactError(f"{artifact.dist_info}entry_points.txt names no commands: {error}") from error
+    noarch = artifact.conda_info("info/link.json").get("noarch")
+    listed = noarch.get("entry_points") if isinstance(noarch, dict) else None
+    if not isinstance(listed, list) or _without_spaces(listed) != _without_spaces(wanted):
         yield Fault("commands", "info/link.json", f"lists {listed}, but the metadata {wanted}")
+
+
+def _without_spaces(commands: Iterable[object]) -> list[str]:
+    return sorted(str(command).replace(" ", "") for command in commands)

@@ -4,7 +4,6 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
@@ -12,6 +11,8 @@ from elftools.elf.sections import NoteSection, SymbolTableSection
 
 SECTION_EXECUTABLE = 4  # SHF_EXECINSTR
 SEGMENT_EXECUTABLE = 1  # PF_X
+WRITABLE_CODE = SEGMENT_EXECUTABLE | 2  # PF_W
+DF_TEXTREL = 0x4
 DF_BIND_NOW = 0x8
 DF_1_NOW = 0x1
 
@@ -43,6 +44,8 @@ class Elf:
     relro: bool
     bind_now: bool
     executable_stack: bool
+    writable_code: bool
+    text_relocations: bool
     exported: tuple[str, ...]
     """Names of the dynamic symbols that it defines."""
     imported: tuple[str, ...]
@@ -54,8 +57,8 @@ def read_elf(content: bytes) -> Elf:
     """Read the facts. Raises ValueError if `content` is no well-formed ELF file."""
     try:
         return _read(ELFFile(io.BytesIO(content)))
-    except (ELFError, AssertionError, UnicodeDecodeError) as error:
-        raise ValueError(f"not a well-formed ELF file: {error}") from error
+    except Exception as error:  # pyelftools believes what a file says, and fails in many ways.
+        raise ValueError(f"not a well-formed ELF file: {error or type(error).__name__}") from error
 
 
 MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64"}
@@ -76,6 +79,12 @@ def _read(elf: ELFFile) -> Elf:
         relro="PT_GNU_RELRO" in segments,
         bind_now=any(_binds_now(tag) for tag in tags),
         executable_stack=bool(segments.get("PT_GNU_STACK", SEGMENT_EXECUTABLE) & SEGMENT_EXECUTABLE),
+        writable_code=any(
+            segment["p_flags"] & WRITABLE_CODE == WRITABLE_CODE
+            for segment in elf.iter_segments()
+            if segment["p_type"] == "PT_LOAD"
+        ),
+        text_relocations=any(_relocates_text(tag) for tag in tags),
         exported=exported,
         imported=imported,
         code=tuple(
@@ -109,9 +118,16 @@ def _binds_now(tag: DynamicSection) -> bool:
     )
 
 
+def _relocates_text(tag: DynamicSection) -> bool:
+    kind, value = tag.entry.d_tag, tag.entry.d_val
+    return kind == "DT_TEXTREL" or (kind == "DT_FLAGS" and bool(value & DF_TEXTREL))
+
+
 def _needed_versions(elf: ELFFile) -> Iterator[tuple[str, tuple[str, ...]]]:
     for section in elf.iter_sections():
         if isinstance(section, GNUVerNeedSection):
+            if section.num_versions() > section.data_size:
+                raise ValueError(f"{section.name} is shorter than it says")
             for library, versions in section.iter_versions():
                 yield library.name, tuple(version.name for version in versions)
 

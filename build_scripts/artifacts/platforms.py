@@ -21,7 +21,10 @@ MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
 LEGACY = {"manylinux2014": "manylinux_2_17", "manylinux2010": "manylinux_2_12", "manylinux1": "manylinux_2_5"}
 MUSLLINUX = re.compile(r"musllinux_\d+_\d+_(\w+)")
 ABI3_SUFFIX = "abi3.so"
+OLDEST_PYTHON = (3, 11)
+ABI3_TAG = "cp{}{}".format(*OLDEST_PYTHON)
 
+INDEX = "info/index.json"
 CONDA_GLIBC = (2, 17)
 """What conda packages for Linux may count on, unless they depend on a newer one."""
 
@@ -55,13 +58,17 @@ def wheel_tags(artifact: Artifact) -> frozenset[Tag]:
 
 def _wheel_platform(artifact: Artifact) -> Platform:
     tags = wheel_tags(artifact)
-    python = next(iter(tags))
-    implementation = "pypy" if python.interpreter.startswith("pp") else "cpython"
-    abi3 = python.abi == "abi3"
+    pythons = {(tag.interpreter, tag.abi) for tag in tags}
     policies = [_policy(tag.platform) for tag in tags]
-    if glibc := [version for version, _ in policies if version]:
-        return Platform(policies[0][1], GLIBC_LIBRARIES, min(glibc), implementation, abi3)
-    return Platform(policies[0][1], MUSL_LIBRARIES, None, implementation, abi3)
+    machines = {machine for _, machine in policies}
+    if len(pythons) > 1 or len(machines) > 1:
+        raise ArtifactError(f"{artifact.name}: one native module cannot be for several Pythons or machines")
+    ((interpreter, abi),), (machine,) = pythons, machines
+    implementation = "pypy" if interpreter.startswith("pp") else "cpython"
+    glibc = min((version for version, _ in policies if version), default=None)
+    return Platform(
+        machine, GLIBC_LIBRARIES if glibc else MUSL_LIBRARIES, glibc, implementation, abi == "abi3"
+    )
 
 
 def _policy(platform: str) -> tuple[tuple[int, int] | None, str]:
@@ -78,14 +85,19 @@ def _policy(platform: str) -> tuple[tuple[int, int] | None, str]:
 
 
 def _conda_platform(artifact: Artifact) -> Platform:
-    subdir = artifact.conda_index.get("subdir")
+    subdir = artifact.conda_info(INDEX).get("subdir")
     if subdir not in CONDA_MACHINES:
         raise ArtifactError(f"{artifact.name}: the subdir {subdir!r} is none of {', '.join(CONDA_MACHINES)}")
     abi3 = (artifact.module or "").endswith(ABI3_SUFFIX)
-    depends = "\n".join(map(str, artifact.conda_index.get("depends", [])))
-    asked = re.search(r"^__glibc >=(\d+)\.(\d+)", depends, re.MULTILINE)
+    asked = re.search(r"^__glibc >=(\d+)\.(\d+)", "\n".join(_depends(artifact)), re.MULTILINE)
     glibc = (int(asked[1]), int(asked[2])) if asked else CONDA_GLIBC
     return Platform(CONDA_MACHINES[subdir], GLIBC_LIBRARIES, glibc, "cpython", abi3)
+
+
+def _depends(artifact: Artifact) -> list[str]:
+    """What a conda package depends on."""
+    depends = artifact.conda_info(INDEX).get("depends", [])
+    return [str(each) for each in depends] if isinstance(depends, list) else []
 
 
 def check(artifact: Artifact) -> Iterator[Fault]:
@@ -103,7 +115,7 @@ def _check_wheel_file(artifact: Artifact) -> Iterator[Fault]:
     if content is None:
         yield Fault("tags", file, "missing")
         return
-    header = HeaderParser().parsestr(content.decode())
+    header = HeaderParser().parsestr(content)
     inside = set(header.get_all("Tag", []))
     outside = {str(tag) for tag in wheel_tags(artifact)}
     if inside != outside:
@@ -111,12 +123,16 @@ def _check_wheel_file(artifact: Artifact) -> Iterator[Fault]:
         yield Fault("tags", file, f"its tags differ from those of the name in {differ}")
     if header["Root-Is-Purelib"] != "false":
         yield Fault("tags", file, "Root-Is-Purelib must be false: there is native code")
+    for tag in wheel_tags(artifact):
+        if tag.abi == "abi3" and tag.interpreter != ABI3_TAG:
+            yield Fault(
+                "tags", artifact.name, f"the tag {tag} should be {ABI3_TAG}-abi3, what the module needs"
+            )
 
 
 def _check_conda_record(artifact: Artifact) -> Iterator[Fault]:
-    depends = map(str, artifact.conda_index.get("depends", []))
-    if platform_of(artifact).abi3 and not any(each.startswith("cpython") for each in depends):
-        yield Fault("tags", "info/index.json", "has a module for CPython, but does not depend on cpython")
+    if platform_of(artifact).abi3 and not any(each.startswith("cpython") for each in _depends(artifact)):
+        yield Fault("tags", INDEX, "has a module for CPython, but does not depend on cpython")
 
 
 def _check_suffix(artifact: Artifact, module: str) -> Iterator[Fault]:

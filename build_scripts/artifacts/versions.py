@@ -63,13 +63,13 @@ def _check_stated(artifact: Artifact, pin: Pin) -> Iterator[Fault]:
         try:
             components = {each["bom-ref"]: each for each in json.loads(sbom)["components"]}
             stated = components[pin.name]["version"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             yield Fault("sbom", SBOM, f"does not describe {pin.name}: {error!r}")
         else:
             if stated != pin.version:
                 yield Fault("sbom", SBOM, f"states {pin.name} {stated}; the pin is {pin.version}")
     notice = artifact.metadata(NOTICE)
-    if notice is not None and f" {pin.version} " not in notice.decode():
+    if notice is not None and f" {pin.version} " not in notice:
         yield Fault("notice", NOTICE, f"does not name {pin.name} {pin.version}")
 
 

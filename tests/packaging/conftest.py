@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import platform
+import stat
 import subprocess
 import tarfile
 import zipfile
@@ -223,6 +224,8 @@ class Package:
         }
     )
     commands: tuple[str, ...] = ("flatc = zlmdb._flatc:main",)
+    paths: list[dict[str, object]] = field(default_factory=list)
+    """The conda package's list of its files; by default what it should be."""
 
     def set(self, file: str, content: bytes, mode: int = 0o644) -> None:
         """Add or replace a file."""
@@ -236,7 +239,7 @@ class Package:
         with zipfile.ZipFile(path, "w") as archive:
             for file, (content, mode) in self.files.items():
                 member = zipfile.ZipInfo(file)
-                member.external_attr = (0o100000 | mode) << 16
+                member.external_attr = (mode if stat.S_IFMT(mode) else stat.S_IFREG | mode) << 16
                 archive.writestr(member, content)
         return path
 
@@ -250,7 +253,15 @@ class Package:
     def conda(self) -> Path:
         """Pack a conda package."""
         link = {"noarch": {"type": "python", "entry_points": list(self.commands)}}
-        info = {"info/index.json": self.index, "info/link.json": link}
+        paths = [
+            {"_path": f"site-packages/{file}", "sha256": _sha256(content), "size_in_bytes": len(content)}
+            for file, (content, _) in self.files.items()
+        ]
+        info = {
+            "info/index.json": self.index,
+            "info/link.json": link,
+            "info/paths.json": {"paths": self.paths or paths},
+        }
         path = self.folder / "zlmdb-1.2.3-h0_0.conda"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("metadata.json", "{}")

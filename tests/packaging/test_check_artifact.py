@@ -2,6 +2,7 @@
 
 import platform
 import re
+import stat
 import sys
 
 import pytest
@@ -176,14 +177,20 @@ def test_a_native_file_that_nobody_asked_for(package):
     assert the_fault(package.wheel(), "contents").file == "zlmdb/lmdb/extra.so"
 
 
-@pytest.mark.parametrize(("file", "mode"), [(FLATC, 0o644), ("zlmdb/__init__.py", 0o755), (MODULE, 0o600)])
+@pytest.mark.parametrize(
+    ("file", "mode"),
+    [
+        (FLATC, 0o644), (FLATC, 0o4755), ("zlmdb/__init__.py", 0o755), ("zlmdb/__init__.py", 0o666),
+        (MODULE, 0o600), ("zlmdb/py.typed", stat.S_IFLNK | 0o644), ("zlmdb/py.typed", stat.S_IFIFO | 0o644),
+    ],
+)  # fmt: skip
 def test_a_wrong_mode(package, file, mode):
     package.set(file, package.files[file][0], mode)
     assert the_fault(package.wheel(), "mode").file == file
 
 
 def test_another_licence(package):
-    package.set(DIST_INFO + "METADATA", b"Version: 1.2.3\nLicense-Expression: MIT\n\n")
+    package.set(DIST_INFO + "METADATA", b"Name: zlmdb\nVersion: 1.2.3\nLicense-Expression: MIT\n\n")
     assert "MIT AND OLDAP-2.8" in the_fault(package.wheel(), "licence").reason
 
 
