@@ -95,12 +95,12 @@ def test_bytes_path_and_single_file(open_env, tmp_path):
 
 @pytest.mark.parametrize("compact", [False, True])
 def test_destination(env, tmp_path, compact):
-    with pytest.raises(lmdb.Error) as caught:
+    with pytest.raises(lmdb.Error, match="needs an empty directory") as caught:
         env.copy(str(tmp_path / "missing"), compact)
     assert caught.value.code == 2
     (tmp_path / "full").mkdir()
     env.copy(str(tmp_path / "full"), compact)
-    with pytest.raises(lmdb.Error) as caught:
+    with pytest.raises(lmdb.Error, match="needs an empty directory") as caught:
         env.copy(str(tmp_path / "full"), compact)
     assert caught.value.code == 17
 

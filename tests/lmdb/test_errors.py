@@ -49,6 +49,13 @@ HINTS = {
     lmdb.DbsFullError: "max_dbs",
     lmdb.ReadersFullError: "max_readers",
     lmdb.TxnFullError: "transactions",
+    lmdb.CorruptedError: "verify",
+    lmdb.PageNotFoundError: "verify",
+    lmdb.PanicError: "open it again",
+    lmdb.BadTxnError: "abort",
+    lmdb.ReadonlyError: "write=True",
+    lmdb.IncompatibleError: "dupsort",
+    lmdb.DiskError: "space",
 }
 
 
@@ -100,6 +107,7 @@ def test_path_as_what():
     problem = lmdb.Error(b"/some/path", 2)
     assert problem.what == b"/some/path"
     assert str(problem) == "/some/path: No such file or directory"
+    str(lmdb.Error(b"/some/\xff", 2)).encode()
 
 
 @pytest.mark.parametrize(("klass", "words"), HINTS.items())
@@ -128,6 +136,14 @@ def test_survives_pickling_and_copying(problem):
         assert type(other) is type(problem)
         assert str(other) == str(problem)
         assert (other.what, other.code, other.reason) == (problem.what, problem.code, problem.reason)
+
+
+def test_notes_and_attributes_survive_pickling_and_copying():
+    problem = lmdb.NotFoundError("mdb_dbi_open", -30798)
+    problem.add_note("while opening users")
+    problem.attempt = 3
+    for other in (pickle.loads(pickle.dumps(problem)), copy.deepcopy(problem)):
+        assert (other.__notes__, other.attempt) == (["while opening users"], 3)
 
 
 CLOSED = "Attempt to operate on closed/deleted/dropped object."

@@ -127,11 +127,15 @@ def test_dropping_the_parent_first(env):
 
 
 def test_readonly_parent(env):
+    """Also a finished one: that is the lesser fault."""
     with env.begin() as parent:
         for write in (False, True):
-            with pytest.raises(lmdb.InvalidParameterError):
+            with pytest.raises(lmdb.InvalidParameterError, match="read-only"):
                 env.begin(parent=parent, write=write)
         assert parent.get(b"k") is None
+    for write in (False, True):
+        with pytest.raises(lmdb.InvalidParameterError, match="read-only"):
+            env.begin(parent=parent, write=write)
 
 
 def test_parent_of_another_environment(env, open_env):
@@ -144,9 +148,10 @@ def test_parent_of_another_environment(env, open_env):
 def test_finished_parent(env):
     parent = env.begin(write=True)
     parent.abort()
-    with pytest.raises(lmdb.Error, match=CLOSED) as caught:
-        env.begin(parent=parent, write=True)
-    assert type(caught.value) is lmdb.Error
+    for write in (False, True):
+        with pytest.raises(lmdb.Error, match=CLOSED) as caught:
+            env.begin(parent=parent, write=write)
+        assert type(caught.value) is lmdb.Error
 
 
 def test_readonly_child(env, engine):

@@ -109,7 +109,7 @@ def test_map_size_beyond_the_address_space(open_env):
 
 
 def test_no_readers(open_env):
-    with pytest.raises(lmdb.InvalidParameterError):
+    with pytest.raises(lmdb.InvalidParameterError, match="at least 1"):
         open_env(max_readers=0)
 
 
@@ -336,10 +336,11 @@ def test_read_only(open_env):
     env = open_env(readonly=True)
     assert env.readonly is True
     assert env.get(b"key") == b"value"
-    with pytest.raises(lmdb.ReadonlyError):
-        env.begin(write=True)
-    with pytest.raises(lmdb.ReadonlyError):
+    with pytest.raises(lmdb.ReadonlyError, match="readonly=True"):
         env.sync(True)
+    with pytest.raises(lmdb.ReadonlyError, match="readonly=True") as caught:
+        env.begin(write=True)
+    assert caught.value.code == errno.EACCES
 
 
 SWITCHES = {

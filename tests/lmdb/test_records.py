@@ -329,13 +329,13 @@ def test_none(txn):
 
 @pytest.mark.parametrize("method", ["get", "delete", "pop"])
 def test_empty_key(txn, method):
-    with pytest.raises(lmdb.BadValsizeError):
+    with pytest.raises(lmdb.BadValsizeError, match="key has 0 bytes"):
         getattr(txn, method)(b"")
 
 
 @pytest.mark.parametrize("method", ["put", "replace"])
 def test_empty_key_written(txn, method):
-    with pytest.raises(lmdb.BadValsizeError):
+    with pytest.raises(lmdb.BadValsizeError, match="key has 0 bytes"):
         getattr(txn, method)(b"", b"v")
 
 

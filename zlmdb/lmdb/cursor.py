@@ -196,7 +196,7 @@ class Cursor(Iteration[V]):
             return True
         if rc == NOTFOUND:
             return False
-        raise error("mdb_cursor_get", rc)
+        raise self._pytxn._pyenv._record_error("mdb_cursor_get", rc, key)
 
     def _find_pair(self, op: int, key: bytes, value: bytes) -> bool:
         key, value = as_bytes(key, "key"), as_bytes(value, "value")

@@ -11,8 +11,8 @@ DUPFIXED = 0x10
 INTEGERDUP = 0x20
 CREATE = 0x40000
 
-DROPPED = 0xFFFFFFFF
-"""The handle number of a database that was dropped: LMDB refuses it as an invalid parameter."""
+GONE = 0xFFFFFFFF
+"""The number of a handle that is not valid any more: LMDB refuses it as an invalid parameter."""
 
 
 def key_flags(reverse_key: bool, dupsort: bool, integerkey: bool, integerdup: bool, dupfixed: bool) -> int:
@@ -37,7 +37,11 @@ class _Database(Handle):
     def __init__(self, dbi: int, flags: int, owner: object) -> None:
         self._dbi = dbi
         self._flags = flags
-        self._owner = owner
+        self._owner: object | None = owner
+
+    def _invalidate(self) -> None:
+        """The database is gone, and LMDB may give its number to another."""
+        self._dbi, self._owner = GONE, None
 
     def flags(self, *args: object) -> dict[str, bool]:
         """How keys and values of the database are ordered (`mdb_dbi_flags()`).

@@ -9,7 +9,7 @@ from errno import EINVAL
 from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.database import DROPPED, _Database
+from zlmdb.lmdb.database import _Database
 from zlmdb.lmdb.errors import (
     BAD_VALSIZE,
     BadValsizeError,
@@ -18,11 +18,20 @@ from zlmdb.lmdb.errors import (
     IncompatibleError,
     InvalidParameterError,
     NotFoundError,
+    ReadonlyError,
     error,
 )
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.transaction import Transaction
+
+_ADVICE: dict[type[Error], str] = {
+    NotFoundError: "there is no database of this name, and create=False makes none",
+    IncompatibleError: "the name is the key of an ordinary record of the main database: choose another",
+    ReadonlyError: "there is no database of this name, and it takes a write transaction to create it",
+}
+_GONE = "the database was dropped, or the transaction that opened it has aborted: open it again"
+_FOREIGN = "the database belongs to another environment"
 
 
 class Databases:
@@ -59,7 +68,8 @@ class Databases:
         dbi, got = ffi.new("unsigned *"), ffi.new("unsigned *")
         rc = lib.zl_dbi_open(txn._c, name, flags, dbi, got)
         if rc:
-            raise error("mdb_dbi_open", rc)
+            problem = error("mdb_dbi_open", rc)
+            raise problem.advise(_ADVICE.get(type(problem), ""))
         db = _Database(dbi[0], got[0], self._owner)
         self._known[name] = db
         txn._provisional = [*(txn._provisional or ()), name]
@@ -98,12 +108,12 @@ class Databases:
 
         Raises:
             TypeError: `db` is no handle.
-            InvalidParameterError: it is a handle of another environment.
+            InvalidParameterError: it is of another environment, or not valid any more.
         """
         if not isinstance(db, _Database):
             raise TypeError(f"db must be what Environment.open_db() returned, not {type(db).__name__}")
         if db._owner is not self._owner:
-            raise InvalidParameterError("the database belongs to another environment", EINVAL)
+            raise InvalidParameterError(_GONE if db._owner is None else _FOREIGN, EINVAL)
         return db._dbi
 
     def forget(self, names: Iterable[bytes]) -> None:
@@ -112,7 +122,7 @@ class Databases:
             for name in names:
                 db = self._known.pop(name, None)
                 if db is not None:
-                    db._dbi = DROPPED
+                    db._invalidate()
 
     def forget_handle(self, db: _Database) -> None:
         """The database was dropped."""

@@ -12,7 +12,7 @@ from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.database import CREATE, _Database, key_flags
 from zlmdb.lmdb.databases import Databases
-from zlmdb.lmdb.errors import LARGE, NOTFOUND, InvalidParameterError, error
+from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, InvalidParameterError, error
 from zlmdb.lmdb.opening import Path
 from zlmdb.lmdb.status import Status
 from zlmdb.lmdb.transaction import Transaction
@@ -185,7 +185,7 @@ class Environment(Status):
         """
         rc = lib.zl_env_sync(self._c, bool(force))
         if rc:
-            raise error("mdb_env_sync", rc)
+            raise error("mdb_env_sync", rc).advise(READ_ONLY if self.readonly else "")
 
     def copy(self, path: Path, compact: bool = False, txn: Transaction[Any] | None = None) -> None:
         """Copy the environment into an empty directory (`mdb_env_copy2()`), while it is in use.
@@ -211,7 +211,8 @@ class Environment(Status):
         c = ffi.NULL if txn is None else self._own(txn)._c
         rc = lib.zl_env_copy(self._c, path, fd, CP_COMPACT if compact else 0, c)
         if rc:
-            raise error("mdb_env_copy3" if fd < 0 else "mdb_env_copyfd3", rc)
+            problem = error("mdb_env_copy3" if fd < 0 else "mdb_env_copyfd3", rc)
+            raise problem.advise(opening.COPY_HINTS.get(rc, ""))
 
     def set_mapsize(self, map_size: int) -> None:
         """Resize the memory map (`mdb_env_set_mapsize()`).
@@ -393,7 +394,7 @@ class Environment(Status):
         if n == NOTFOUND:
             return default
         if n != LARGE:
-            raise error("mdb_get", n)
+            raise self._record_error("mdb_get", n, key)
         with self.begin() as txn:
             return txn.get(key, default, db)
 

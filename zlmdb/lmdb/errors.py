@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import Any, Self
 
 from zlmdb.lmdb._native import ffi, lib
 
 CLOSED_TEXT = "Attempt to operate on closed/deleted/dropped object."
+READ_ONLY = "the environment was opened with readonly=True"
+DAMAGED = "the file is damaged: `python -m zlmdb.lmdb verify` tells where"
 
 
 class Error(Exception):
@@ -34,7 +35,7 @@ class Error(Exception):
         super().__init__(self._text(self.MDB_HINT))
 
     def _text(self, hint: str) -> str:
-        text = os.fsdecode(self.what) if isinstance(self.what, bytes) else self.what
+        text = self.what.decode(errors="backslashreplace") if isinstance(self.what, bytes) else self.what
         if self.code:
             text = f"{text}: {self.reason}"
             if hint:
@@ -48,11 +49,11 @@ class Error(Exception):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.what, self.code), {"args": self.args}
+        return type(self), (self.what, self.code), {**vars(self), "args": self.args}
 
     def __setstate__(self, state: dict[str, Any] | None, /) -> None:
-        if state:  # PyPy would put them into the instance's dictionary
-            self.args = state["args"]
+        for name, value in (state or {}).items():  # PyPy would put `args` into the instance's dictionary
+            setattr(self, name, value)
 
 
 def strerror(code: int) -> str:
@@ -76,18 +77,21 @@ class PageNotFoundError(Error):
     """A page that the file refers to does not exist: the file is damaged."""
 
     MDB_NAME = "MDB_PAGE_NOTFOUND"
+    MDB_HINT = DAMAGED
 
 
 class CorruptedError(Error):
     """The file is damaged."""
 
     MDB_NAME = "MDB_CORRUPTED"
+    MDB_HINT = DAMAGED
 
 
 class PanicError(Error):
     """The environment had a fatal error and must be closed."""
 
     MDB_NAME = "MDB_PANIC"
+    MDB_HINT = "close the environment and open it again"
 
 
 class VersionMismatchError(Error):
@@ -159,6 +163,7 @@ class IncompatibleError(Error):
     """The operation does not fit the database's kind, or its flags have changed."""
 
     MDB_NAME = "MDB_INCOMPATIBLE"
+    MDB_HINT = "the key is the name of a database, or the database is not dupsort"
 
 
 class BadRslotError(Error):
@@ -171,6 +176,7 @@ class BadTxnError(Error):
     """The transaction must be aborted: an earlier operation in it failed, or it has a child."""
 
     MDB_NAME = "MDB_BAD_TXN"
+    MDB_HINT = "end its child transaction first; if it has none, it has failed: abort it"
 
 
 class BadValsizeError(Error):
@@ -213,6 +219,7 @@ class ReadonlyError(Error):
     """A write in a read-only transaction or environment, or on a file that may not be written."""
 
     MDB_NAME = "EACCES"
+    MDB_HINT = "begin the transaction with write=True"
 
 
 class InvalidParameterError(Error):
@@ -237,6 +244,7 @@ class DiskError(Error):
     """The disk is full."""
 
     MDB_NAME = "ENOSPC"
+    MDB_HINT = "free some space"
 
 
 _IN_ORDER: tuple[type[Error], ...] = (

@@ -71,6 +71,12 @@ _HINTS = {
     errno.EOPNOTSUPP: _NO_MAPS_OR_LOCKS,
     errno.ESTALE: _NO_MAPS_OR_LOCKS,
 }
+_COPY_TARGET = "a copy needs an empty directory that exists; with subdir=False, a path where nothing is"
+COPY_HINTS = {
+    **dict.fromkeys((errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR), _COPY_TARGET),
+    errno.EACCES: "the destination cannot be written to",
+}
+"""What to do where a copy could not be made, by the system's code."""
 _HINTS_BY_CLASS = {
     InvalidError: "it is no LMDB file, or damaged: `python -m zlmdb.lmdb verify` tells more",
     VersionMismatchError: "the other LMDB engine wrote it: leave lib_version out",
@@ -205,7 +211,7 @@ def new_handle(major: int, limits: Limits) -> Any:
     rc = lib.zl_env_configure(out[0], limits.map_size, limits.max_readers, limits.max_dbs)
     if rc:
         give_up(out[0])
-        raise error("mdb_env_set_maxreaders", rc)
+        raise error("mdb_env_set_maxreaders", rc).advise("max_readers must be at least 1")
     return out[0]
 
 

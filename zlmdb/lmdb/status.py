@@ -89,7 +89,7 @@ class Status(Handle):
         self._one("mdb_env_get_flags", lib.zl_env_flags, "unsigned *")
 
     def _record_error(self, what: str, code: int, key: bytes, value: bytes = b"") -> Error:
-        """The exception for a failed write of a record, with the limit that it met."""
+        """The exception for a failed operation on a record, with the limit that it met."""
         problem = error(what, code)
         if code == BAD_VALSIZE:
             return problem.advise(self._limit_of(key, value))

@@ -10,8 +10,18 @@ from zlmdb.lmdb import bulk, scan
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.cursor import Cursor
-from zlmdb.lmdb.database import DROPPED, DUPSORT, _Database
-from zlmdb.lmdb.errors import BAD_TXN, KEYEXIST, LARGE, NOTFOUND, Error, InvalidParameterError, closed, error
+from zlmdb.lmdb.database import DUPSORT, _Database
+from zlmdb.lmdb.errors import (
+    BAD_TXN,
+    KEYEXIST,
+    LARGE,
+    NOTFOUND,
+    READ_ONLY,
+    Error,
+    InvalidParameterError,
+    closed,
+    error,
+)
 from zlmdb.lmdb.ranges import Ranges
 from zlmdb.lmdb.views import LENGTH_BITS, LENGTH_MASK, VALUE_VIEWS, Views
 
@@ -133,7 +143,7 @@ class Transaction(Ranges[V]):
 
     def _refused(self, rc: int) -> Error:
         if self._write and self._pyenv.readonly and rc != CLOSED:  # LMDB 1.0 has a code of its own for this
-            return error("mdb_txn_begin", EACCES).advise("the environment was opened with readonly=True")
+            return error("mdb_txn_begin", EACCES).advise(READ_ONLY)
         return error("mdb_txn_begin", rc)
 
     def _begin_child(self, parent: Transaction[Any], write: bool) -> int:
@@ -141,7 +151,7 @@ class Transaction(Ranges[V]):
             raise TypeError(f"parent must be a Transaction, not {type(parent).__name__}")
         if parent._pyenv is not self._pyenv:
             raise InvalidParameterError("The parent transaction belongs to another environment", EINVAL)
-        if not (parent._done or parent._write):
+        if not parent._write:
             raise InvalidParameterError("Transactions cannot be nested in a read-only transaction", EINVAL)
         self._parent = parent
         self._reusable = False
@@ -298,7 +308,7 @@ class Transaction(Ranges[V]):
         if rc:
             raise error("mdb_drop", rc)
         if delete and dbi > 1:
-            db._dbi = DROPPED
+            db._invalidate()
             self._pyenv._forget_handle(db)
 
     # -- records --
@@ -333,7 +343,7 @@ class Transaction(Ranges[V]):
         if n == NOTFOUND:
             return default
         if n != LARGE:
-            raise error("mdb_get", n)
+            raise self._pyenv._record_error("mdb_get", n, key)
         return self._get_pinned(dbi, key, default)
 
     def _get_pinned(self, dbi: int, key: bytes, default: Any) -> Any:
@@ -342,7 +352,7 @@ class Transaction(Ranges[V]):
         if rc == NOTFOUND:
             return default
         if rc:
-            raise error("mdb_get", rc)
+            raise self._pyenv._record_error("mdb_get", rc, key)
         try:
             return self._pinned(view.val, view.vlen, VALUE_VIEWS)
         finally:
