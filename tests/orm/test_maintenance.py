@@ -119,6 +119,13 @@ def test_what_cannot_be_migrated_is_refused_and_unchanged(tmp_path):
             zlmdb.Database.migrate(str(path), bad)
     with pytest.raises(FormatError, match="no database"):
         zlmdb.Database.migrate(str(path))
+    for junk in (b"", b"x" * 9000):
+        (tmp_path / "junk").mkdir(exist_ok=True)
+        (tmp_path / "junk" / "data.mdb").write_bytes(junk)
+        for lib_version in ("0.9", "1.0"):
+            with pytest.raises(FormatError, match="no database"):
+                zlmdb.Database.migrate(str(tmp_path / "junk"), lib_version)
+    shutil.rmtree(tmp_path / "junk")
     fill(str(path), lib_version="0.9")
     data = (path / "data.mdb").read_bytes()
     with zlmdb.Database(str(path)), pytest.raises(BackupError, match="already open"):
@@ -147,6 +154,36 @@ def test_a_migration_that_fails_changes_nothing(tmp_path):
     assert (path / "data.mdb").read_bytes() == data
     assert os.listdir(tmp_path) == ["db"]
     assert zlmdb.Database.migrate(str(path)) == 25_001
+
+
+MIGRATE = """
+import sys, zlmdb
+
+def progress(done, total):
+    print("migrating", flush=True)
+    sys.stdin.read()
+
+zlmdb.Database.migrate(sys.argv[1], "1.0", progress)
+"""
+
+
+def test_what_a_killed_migration_has_left_goes_with_the_next_one(tmp_path):
+    path = str(tmp_path / "db")
+    fill(path, lib_version="0.9")
+    before = records(path)
+    other = tmp_path / f".db.backup.{'0' * 32}.partial"
+    other.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(Path(zlmdb.__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", MIGRATE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout.readline() == b"migrating\n"
+        process.kill()
+    assert len(os.listdir(tmp_path)) == 3
+    assert records(path) == before
+    assert zlmdb.Database.migrate(path) == 5001
+    assert sorted(os.listdir(tmp_path)) == [other.name, "db"]
+    assert records(path) == ("1.0", before[1])
 
 
 HOLD_OPEN = "import sys, zlmdb; db = zlmdb.Database(sys.argv[1]); print('open', flush=True); sys.stdin.read()"

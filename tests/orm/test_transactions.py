@@ -133,6 +133,17 @@ def test_a_nested_transaction_is_undone_alone(db, undone):
             pass
 
 
+def test_with_writemap_transactions_are_not_nested(tmp_path, lib_version):
+    pmap = zlmdb.MapOidOid(1)
+    with zlmdb.Database(str(tmp_path / "db"), writemap=True, lib_version=lib_version) as db:
+        with db.begin(write=True) as txn:
+            with pytest.raises(UsageError, match="writemap"), txn.begin():
+                pass
+            pmap[txn, 1] = 1
+        with db.begin() as txn:
+            assert pmap[txn, 1] == 1
+
+
 def test_a_nested_transaction_needs_an_open_parent(db):
     with pytest.raises(UsageError, match="not open"), db.begin(write=True).begin():
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -41,8 +42,16 @@ def backup(env: lmdb.Environment, path: str, compact: bool, verify: bool) -> Non
 
 
 @contextmanager
-def _new_directory(target: Path) -> Iterator[Path]:
-    """Make a directory beside the target, to be renamed; it is removed if it has not been."""
+def _new_directory(target: Path, replace: bool = False) -> Iterator[Path]:
+    """Make a directory beside the target, to be renamed; it is removed if it has not been.
+
+    With `replace` the caller alone works on the target, and what a process that died has left is removed.
+    """
+    leftovers = (
+        target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 32}.partial") if replace else ()
+    )
+    for leftover in leftovers:
+        shutil.rmtree(leftover)
     directory = target.with_name(f".{target.name}.{uuid4().hex}.partial")
     directory.mkdir()
     try:
@@ -70,10 +79,10 @@ def _flush(path: Path) -> None:
 
 def migrate(path: str, lib_version: str, progress: Progress | None) -> int:
     """Give a database another format; see `Database.migrate`."""
-    opening.check_lib_version(lib_version)
-    if not (Path(path) / "data.mdb").is_file():
+    opening.check_lib_version(lib_version or "")
+    existing = opening.existing_lib_version(path)
+    if existing is None:
         raise FormatError(f'there is no database in "{path}" to migrate')
-    existing = opening.choose_lib_version(path, None)
     if existing == lib_version:
         return 0
     try:
@@ -87,7 +96,7 @@ def migrate(path: str, lib_version: str, progress: Progress | None) -> int:
 
 def _migrate(env: lmdb.Environment, path: Path, lib_version: str, progress: Progress | None) -> int:
     data = path / "data.mdb"
-    with _exclusively(path), _new_directory(path) as directory:
+    with _exclusively(path), _new_directory(path, replace=True) as directory:
         records = _copy_records(env, directory, lib_version, progress)
         copied = directory / "data.mdb"
         shutil.copymode(data, copied)
@@ -153,6 +162,7 @@ def _check_plain(env: lmdb.Environment, txn: lmdb.Transaction, batch: list[tuple
         if len(value) == NAMED_DATABASE_SIZE:
             with suppress(LmdbError):
                 env.open_db(key.removesuffix(b"\0"), txn, create=False)
+                name = key.removesuffix(b"\0")
                 raise BackupError(
-                    f"the database holds an LMDB database named {key!r}, which cannot be migrated"
+                    f"the database holds an LMDB database named {name!r}, which cannot be migrated"
                 )

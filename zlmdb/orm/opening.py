@@ -60,17 +60,23 @@ def check_lib_version(lib_version: object) -> None:
         raise FormatError(f'invalid lib_version {lib_version!r}: must be "1.0" or "0.9", or omitted')
 
 
+def existing_lib_version(dbpath: str) -> str | None:
+    """Return the version of the engine for a database that exists; None if there is none."""
+    data_version = engine.sniff(os.fsencode(dbpath), subdir=True)
+    major = engine.MAJOR_OF_FORMAT.get(data_version)
+    versions = [name for name, known in defaults._LIB_VERSION_TO_MAJOR.items() if known == major]
+    return versions[0] if versions else None
+
+
 def choose_lib_version(dbpath: str, requested: str | None) -> str:
     """Return the version of the engine for a database: that of its format; for a new one, as requested.
 
     Raises:
         FormatError: The database has another format than the one requested.
     """
-    data_version = engine.sniff(os.fsencode(dbpath), subdir=True)
-    major = engine.MAJOR_OF_FORMAT.get(data_version)
-    if major is None:
+    existing = existing_lib_version(dbpath)
+    if existing is None:
         return requested or defaults.DEFAULT_LIB_VERSION
-    existing = next(name for name, known in defaults._LIB_VERSION_TO_MAJOR.items() if known == major)
     if requested not in (None, existing):
         raise FormatError(
             f'database "{dbpath}" has LMDB format {existing}, but lib_version="{requested}" was requested: '

@@ -26,14 +26,15 @@ class SlotInfo(NamedTuple):
     Attributes:
         oid: The ID of the table.
         slot: The number of the slot.
-        name: The name of the class that it was made with, as ``module.Class`` or ``Class``.
+        name: The name of the class that it was made with, as ``module.Class`` or ``Class``; None if it was
+            made without.
         description: The docstring of that class, without the white space around it.
         creator: Who made it.
     """
 
     oid: UUID
     slot: int
-    name: str
+    name: str | None
     description: str | None = None
     creator: str = CREATOR
 
@@ -79,6 +80,8 @@ def _parsed(key: bytes, data: bytes) -> SlotInfo:
         raise SlotError(
             f"the metadata of slot {slot} cannot be read: {type(error).__name__}: {error}"
         ) from error
+    if not isinstance(info.name, str | None):
+        raise SlotError(f"the metadata of slot {slot} has {info.name!r} for a name")
     if info.slot != slot:
         raise SlotError(f"the metadata of slot {slot} says that it is slot {info.slot}")
     return info

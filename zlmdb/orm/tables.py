@@ -59,13 +59,11 @@ def attach(db: Database, klass: type[Map], rename: bool) -> Map:
 def _declaring_class(klass: object) -> type[PersistentMap[Any, Any]]:
     """Return the class of the table, or the one it inherits from, that is decorated."""
     if not (isinstance(klass, type) and issubclass(klass, PersistentMap)):
-        raise TableError(
-            f"cannot attach {shown(klass)} as a table: a subclass of zlmdb.PersistentMap is needed"
-        )
+        raise TableError(f"{shown(klass)} is no table: a subclass of zlmdb.PersistentMap is needed")
     for declared in klass.__mro__:
         if declared.__dict__.get("_zlmdb_oid") is not None:
             return declared
-    raise TableError(f"cannot attach {klass.__name__} as a table: decorate it with zlmdb.table")
+    raise TableError(f"{klass.__name__} is no table: decorate it with zlmdb.table")
 
 
 def attach_slot(
@@ -90,7 +88,8 @@ def attach_slot(
         info = read_slots(txn).get(oid)
     if info is None and not create:
         raise SlotError(f"No slot found in database for DB table <{oid}>: {name!r}")
-    if info is None or (rename and name and _class_name(info.name) != _class_name(name)):
+    renamed = info is not None and info.name and name and _class_name(info.name) != _class_name(name)
+    if info is None or (rename and renamed):
         if db.is_readonly:
             raise ReadOnlyError(
                 f'database is read-only: "{db.dbpath}" has no table <{oid}>, {name}, to attach'
@@ -98,7 +97,7 @@ def attach_slot(
         with db.begin(write=True) as txn:
             info = _noted(txn, oid, name or f"{klass.__module__}.{klass.__name__}", description)
             return _made(klass, info.slot, arguments)
-    if name and _class_name(info.name) != _class_name(name):
+    if renamed:
         raise SlotError(
             f"table <{oid}> in slot {info.slot} was made with the class {info.name}, not with {name}. If it "
             "has been renamed, attach it with rename=True; if not, two classes have one oid"

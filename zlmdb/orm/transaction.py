@@ -94,6 +94,8 @@ class Transaction:
         env = self._db._opened()
         if self._parent is not None and not self._parent._write:
             raise ReadOnlyError("The transaction is read-only: none can be nested in it")
+        if self._parent is not None and self._write and self._db.is_writemap:
+            raise UsageError("The database is open with writemap, where LMDB nests no transactions")
         views: Literal["values", False] = "values" if self._buffers else False
         self._set(env.begin(write=self._write, buffers=views, parent=parent))
         return self
@@ -160,7 +162,8 @@ class Transaction:
 
         Raises:
             ReadOnlyError: When it is entered: this transaction is read-only.
-            zlmdb.lmdb.Error: When it is entered: the database is open with ``writemap``.
+            UsageError: When it is entered: this transaction is not open, or the database is open with
+                ``writemap``.
         """
         return Transaction(
             self._db,
