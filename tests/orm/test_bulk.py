@@ -97,3 +97,15 @@ def test_stats_count_all_records(db):
     with db.begin(write=True, stats=stats) as txn:
         pmap.put_many(txn, ((n, n) for n in range(100)))
     assert stats.puts == 200
+
+
+def test_a_database_that_holds_other_keys_of_the_range(db):
+    """Whether records are new is asked of the first key first, then of each."""
+    pmap, index = zlmdb.MapOidPickle(1), zlmdb.MapOidOid(2)
+    pmap.attach_index("value", index, unchanged)
+    with db.begin(write=True, buffers=True) as txn:
+        pmap[txn, 10] = 10
+        assert pmap.put_many(txn, [(n, n) for n in (20, 5)]) == 2
+        assert pmap.put_many(txn, [(n, n + 100) for n in (10, 7)]) == 2
+        assert list(pmap.select(txn)) == [(5, 5), (7, 107), (10, 110), (20, 20)]
+        assert list(index.select(txn)) == [(5, 5), (20, 20), (107, 7), (110, 10)]

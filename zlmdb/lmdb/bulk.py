@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb import scan
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.buffers import as_bytes
+from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.errors import KEYEXIST, LARGE, error
 from zlmdb.lmdb.views import KEY_VIEWS, NOWHERE, VALUE_VIEWS, Views
 
@@ -30,9 +30,12 @@ MARSHAL_VERSION = 2
 BATCH_BYTES = 256 * 1024
 FIRST_BATCH, MOST = 64, 8192
 
+WRITTEN: int = lib.ZL_WRITTEN
 _BAD_ITEM: int = lib.ZL_BAD_ITEM
 
+_dumps = marshal.dumps
 _get_many = lib.zl_get_many
+_put_records = lib.zl_put_records
 
 
 def put_flags(dupdata: bool, overwrite: bool, append: bool, dupsort: int) -> int:
@@ -105,6 +108,53 @@ def _put_one(cursor: Cursor[Any], item: Any, flags: int) -> int:
     if rc and rc != KEYEXIST:
         raise cursor._pytxn._pyenv._record_error("mdb_cursor_put", rc, key, value)
     return int(rc == 0)
+
+
+# -- a record and what goes with it --
+
+
+def put_records(txn: Transaction[Any], records: tuple[bytes, ...], overwrite: bool = False) -> bytes | None:
+    """Store records that belong together in one call, in the transaction's database.
+
+    Args:
+        txn: a write transaction on a database without duplicates.
+        records: keys and values in turn.
+        overwrite: replace existing records; otherwise nothing is stored if the first key exists.
+
+    Returns:
+        The value of the first key if that kept the records from being stored, else None.
+
+    Raises:
+        BadValsizeError: a key is empty or too long; nothing is stored.
+        MapFullError: the map is full; the transaction must be aborted.
+        Error: as `Transaction.put()`.
+    """
+    if txn._batches is not None:
+        txn._settle()
+    try:
+        data = _dumps(records, MARSHAL_VERSION)
+    except ValueError:  # something of more than 2 GiB
+        return _put_records_singly(txn, records, overwrite)
+    n = _put_records(txn._c, txn._dbi, data, len(data), 0 if overwrite else NOOVERWRITE)
+    if n == WRITTEN:
+        return None
+    if n >= 0:
+        return txn._buf[:n]  # type: ignore[no-any-return]
+    if n == LARGE:
+        return bytes(txn.get(records[0]))
+    if n == _BAD_ITEM:
+        return _put_records_singly(txn, records, overwrite)
+    raise txn._pyenv._record_error("mdb_put", n, max(records[::2], key=len))
+
+
+def _put_records_singly(txn: Transaction[Any], records: tuple[bytes, ...], overwrite: bool) -> bytes | None:
+    """What `put_records()` does, for what marshal does not write; other types are refused as by put()."""
+    pairs = [as_record(key, value) for key, value in zip(records[::2], records[1::2], strict=True)]
+    if not overwrite and (old := txn.get(pairs[0][0])) is not None:
+        return bytes(old)
+    for key, value in pairs:
+        txn.put(key, value)
+    return None
 
 
 # -- getmulti --

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from operator import lt
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from zlmdb.orm.errors import EncodeError, UsageError
+from zlmdb.orm.errors import UsageError
 from zlmdb.orm.parts import shown
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ V = TypeVar("V")
 GROUP_BYTES = 8 * 1024 * 1024
 GROUP_RECORDS = 50_000
 """At most so much is kept in memory to be written in one go. The more, the more neighbours meet in it."""
+FIRST_BATCH, MOST = 16, 1000
+"""Records that are encoded at once: first few, because they may be large."""
+
+Columns = tuple[list[bytes], list[bytes]]
+"""Raw records: keys and values."""
 
 
 def get_many(pmap: PersistentMap[K, V], txn: Transaction, keys: Iterable[K]) -> list[V | None]:
@@ -45,7 +51,8 @@ def put_many(pmap: PersistentMap[K, V], txn: Transaction, items: Iterable[tuple[
 class Group(Generic[K, V]):
     """Records that are written in one go: as many of the items as may be at once.
 
-    They are kept in lists by column: as tuples they would keep the garbage collector busy.
+    They are kept in lists by column, which are worked on as a whole: no step is taken for each record. And as
+    tuples they would keep the garbage collector busy.
     """
 
     def __init__(
@@ -57,67 +64,71 @@ class Group(Generic[K, V]):
         self._values: list[V | None] = []
         self._record_keys: list[bytes] = []
         self._data: list[bytes] = []
-        self._fill(islice(items, GROUP_RECORDS))
+        self._fill(items)
 
-    def _fill(self, items: Iterable[tuple[K, V | None]]) -> None:
-        pmap, txn = self._pmap, self._txn
-        prefix, serialize_key, dump = pmap._attached(), pmap._serialize_key, pmap._dump
-        longest = txn._db._max_key_size
-        size = 0
-        for item in items:
-            try:
-                key, value = item
-                record_key = prefix + serialize_key(key)
-            except Exception as error:
-                raise self._bad_item(item, error) from error
-            if len(record_key) > longest:
-                raise pmap._too_long(txn, record_key)
-            try:
-                data = dump(value)  # type: ignore[arg-type]
-            except Exception as error:
-                raise pmap._unencodable(key, value, error) from error
-            self.keys.append(key)
-            self._values.append(value)
-            self._record_keys.append(record_key)
-            self._data.append(data)
-            size += len(data)
-            if size > GROUP_BYTES:
-                break
+    def _fill(self, items: Iterator[tuple[K, V | None]]) -> None:
+        size, room = FIRST_BATCH, GROUP_BYTES
+        while room > 0 and (batch := list(islice(items, min(size, GROUP_RECORDS - len(self.keys))))):
+            added = self._add(batch)
+            room -= added
+            size = max(1, min(MOST, 4 * size, room * len(batch) // (added + 1)))
 
-    def _bad_item(self, item: object, error: Exception) -> UsageError:
-        if isinstance(error, EncodeError):
-            return EncodeError(f"{self._pmap}, item {shown(item)}: {error}")
-        return UsageError(f"{self._pmap}: put_many takes pairs of key and value, not {shown(item)}")
+    def _add(self, batch: list[tuple[K, V | None]]) -> int:
+        """Encode some of the items; return the bytes of their values."""
+        pmap, keys, values = self._pmap, [], []
+        try:
+            for key, value in batch:
+                keys.append(key)
+                values.append(value)
+        except Exception as error:
+            raise UsageError(
+                f"{pmap}: put_many takes pairs of key and value, not {shown(batch[len(keys)])}"
+            ) from error
+        record_keys: list[bytes] = []
+        try:
+            record_keys.extend(map(pmap._record_key, keys))
+        except Exception as error:
+            raise pmap._bad_subscript((self._txn, keys[len(record_keys)]), error) from error
+        data: list[bytes] = []
+        try:
+            data.extend(map(pmap._dump, values))  # type: ignore[arg-type]
+        except Exception as error:
+            raise pmap._unencodable(keys[len(data)], values[len(data)], error) from error
+        longest = max(record_keys, key=len)
+        if len(longest) > self._txn._db._max_key_size:
+            raise pmap._too_long(self._txn, longest)
+        self.keys += keys
+        self._values += values
+        self._record_keys += record_keys
+        self._data += data
+        return sum(map(len, data))
 
     def write(self) -> None:
         """Store the records: all together, or one by one if some replace others or an index refuses one."""
         indexes = self._pmap._indexes.values()
-        entries = [entries for index in indexes if (entries := self._entries(index)) is not None]
-        if len(entries) < len(indexes) or (indexes and not self._are_new(self._record_keys)):
+        records = _by_key(self._record_keys, self._data)
+        entries = [self._entries(index) for index in indexes]
+        unique = [columns for index, columns in zip(indexes, entries, strict=True) if index.unique]
+        if indexes and not all(map(self._are_new, [records, *unique])):
             for key, value in zip(self.keys, self._values, strict=True):
                 self._pmap[self._txn, key] = value
             return
-        self._put(self._record_keys, self._data)
-        for entry_keys, primaries in entries:
-            self._put(entry_keys, primaries)
+        for keys, data in [records, *entries]:
+            self._txn._put_many(zip(keys, data, strict=True))
 
-    def _are_new(self, keys: list[bytes]) -> bool:
-        """Return whether there is no record with one of the keys, and none has two."""
-        return len(set(keys)) == len(keys) and not self._txn._present(keys)
+    def _entries(self, index: Index) -> Columns:
+        """Return the records of an index."""
+        entry_keys, primaries = index.entries(self.keys, self._values)
+        index.check_length(self._txn, entry_keys)
+        return _by_key(entry_keys, primaries)
 
-    def _entries(self, index: Index) -> tuple[list[bytes], list[bytes]] | None:
-        """Return the index records, keys and values; None if the index is unique and would refuse one."""
-        entry_keys, primaries = [], []
-        for key, value in zip(self.keys, self._values, strict=True):
-            entry = index.required_entry(self._txn, key, value)
-            if entry is not None:
-                entry_keys.append(entry[0])
-                primaries.append(entry[1])
-        if index.unique and not self._are_new(entry_keys):
-            return None
-        return entry_keys, primaries
+    def _are_new(self, records: Columns) -> bool:
+        """Return whether none of the keys, which are sorted, has a record by now, or two here."""
+        keys = records[0]
+        return all(map(lt, keys, islice(keys, 1, None))) and not self._txn._present(keys)
 
-    def _put(self, keys: list[bytes], data: list[bytes]) -> None:
-        """Store raw records, sorted: neighbours go to a page while it is at hand."""
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        self._txn._put_many(zip(map(keys.__getitem__, order), map(data.__getitem__, order), strict=True))
+
+def _by_key(keys: list[bytes], data: list[bytes]) -> Columns:
+    """Sort records: neighbours go to a page while it is at hand."""
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return list(map(keys.__getitem__, order)), list(map(data.__getitem__, order))

@@ -7,10 +7,12 @@ or not at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from zlmdb.lmdb.errors import BadValsizeError
 from zlmdb.orm.errors import DecodeError, EncodeError, NullValueConstraint, UniqueValueConstraint
 from zlmdb.orm.parts import shown
 
@@ -23,6 +25,8 @@ Item = TypeVar("Item")
 
 Entry = tuple[bytes, bytes]
 """An index record, key and value."""
+
+_MAYBE_NULL = {type(None), tuple}
 
 BATCH = 1000
 """Records that are read and written together when many are."""
@@ -56,38 +60,54 @@ class Index:
         self.fkey = fkey
         self.nullable = nullable
         self.unique = unique
+        self._encode_key = pmap._record_key
+        self._encode_primary = pmap._serialize_value
 
     def __repr__(self) -> str:
         return f"index {self.name!r} of {self.owner}"
 
-    def entry(self, txn: Transaction, key: Any, value: Any) -> Entry | None:
+    def entry(self, key: Any, value: Any) -> Entry | None:
         """Return the index record of a record; None if its index key is null."""
         index_key = self.fkey(value)
         if index_key is None or (index_key.__class__ is tuple and any(part is None for part in index_key)):
             return None
-        pmap = self.pmap
         try:
-            entry_key = pmap._prefix + pmap._serialize_key(index_key)  # type: ignore[operator]
-            primary = pmap._serialize_value(key)
+            return self._encode_key(index_key), self._encode_primary(key)
         except Exception as error:
-            pmap._attached()
+            self.pmap._attached()
             raise EncodeError(
                 f"{self}, index key {shown(index_key)}, record {shown(key)}: {error}"
             ) from error
-        if len(entry_key) > txn._db._max_key_size:
-            raise pmap._too_long(txn, entry_key)
-        return entry_key, primary
 
-    def required_entry(self, txn: Transaction, key: Any, value: Any) -> Entry | None:
-        """Return the index record of a record that is to be stored.
+    def entries(self, keys: list[Any], values: list[Any]) -> tuple[list[bytes], list[bytes]]:
+        """Return the index records of records that are to be stored: their keys, and their values.
 
         Raises:
-            NullValueConstraint: The index key is null, and the index is not nullable.
+            NullValueConstraint: One of the index keys is null, and the index is not nullable.
         """
-        entry = self.entry(txn, key, value)
-        if entry is None and not self.nullable:
+        index_keys = list(map(self.fkey, values))
+        if _MAYBE_NULL.isdisjoint(map(type, index_keys)):
+            with suppress(Exception):  # found again below, with the record that it is about
+                return list(map(self._encode_key, index_keys)), list(map(self._encode_primary, keys))
+        entries = []
+        for key, value in zip(keys, values, strict=True):
+            entry = self.entry(key, value)
+            if entry is None:
+                self.check_null(key)
+            else:
+                entries.append(entry)
+        return [entry_key for entry_key, _ in entries], [primary for _, primary in entries]
+
+    def check_null(self, key: Any) -> None:
+        """Raise `NullValueConstraint` if the index key of a record must not be null."""
+        if not self.nullable:
             raise NullValueConstraint(f"{self} is not nullable, but its key for record {shown(key)} is null")
-        return entry
+
+    def check_length(self, txn: Transaction, entry_keys: Iterable[bytes]) -> None:
+        """Raise `KeyLengthError` if LMDB does not take all of the keys of index records."""
+        longest = max(entry_keys, key=len, default=b"")
+        if len(longest) > txn._db._max_key_size:
+            raise self.pmap._too_long(txn, longest)
 
     def check_free(self, txn: Transaction, entry: Entry, key: Any) -> None:
         """Raise `UniqueValueConstraint` if another record has the index record."""
@@ -110,40 +130,42 @@ def store(
     pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, value: Any, record_key: bytes, data: bytes
 ) -> None:
     """Store a record and its index records."""
-    entries = []
+    records: tuple[bytes, ...] = (record_key, data)
     for index in pmap._indexes.values():
-        entry = index.required_entry(txn, key, value)
-        if index.unique and entry is not None:
-            index.check_free(txn, entry, key)
-        entries.append(entry)
-    put = txn._put
-    if not put(record_key, data, overwrite=False):
-        old = txn.get(record_key)
-        stale = [] if old == data else _stale(pmap, txn, key, record_key, old, entries)
-        put(record_key, data)
+        entry = index.entry(key, value)
+        if entry is None:
+            index.check_null(key)
+        else:
+            if index.unique:
+                index.check_free(txn, entry, key)
+            records += entry
+    try:
+        old = txn._put_records(records)
+    except BadValsizeError:  # of which map?
+        for index in pmap._indexes.values():
+            prefix = index.pmap._attached()
+            index.check_length(
+                txn, [entry_key for entry_key in records[2::2] if entry_key.startswith(prefix)]
+            )
+        raise
+    if old is not None:
+        stale = [] if old == data else _stale(pmap, txn, key, old, records)
+        txn._put_records(records, True)
         for entry_key in stale:
             txn.delete(entry_key)
-    for entry in entries:
-        if entry is not None:
-            put(*entry)
 
 
 def _stale(
-    pmap: PersistentMap[Any, Any],
-    txn: Transaction,
-    key: Any,
-    record_key: bytes,
-    old_data: Any,
-    entries: list[Entry | None],
+    pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, old_data: bytes, records: tuple[bytes, ...]
 ) -> list[bytes]:
-    """Return the keys of the index records that go when the record gets these entries."""
-    old_value = pmap._decoded(txn, record_key, old_data)
-    stale = []
-    for index, entry in zip(pmap._indexes.values(), entries, strict=True):
-        old = index.entry(txn, key, old_value)
-        if old is not None and (entry is None or entry[0] != old[0]) and index.holds(txn, old):
-            stale.append(old[0])
-    return stale
+    """Return the keys of the index records that go when these records replace the old ones."""
+    old_value = pmap._decoded(txn, records[0], old_data)
+    old_entries = [(index, index.entry(key, old_value)) for index in pmap._indexes.values()]
+    return [
+        entry[0]
+        for index, entry in old_entries
+        if entry is not None and entry[0] not in records[2::2] and index.holds(txn, entry)
+    ]
 
 
 def remove(pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, record_key: bytes) -> None:
@@ -152,7 +174,7 @@ def remove(pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, record_key
     if data is None:
         return
     value = pmap._decoded(txn, record_key, data)
-    entries = [(index, index.entry(txn, key, value)) for index in pmap._indexes.values()]
+    entries = [(index, index.entry(key, value)) for index in pmap._indexes.values()]
     for index, entry in entries:
         if entry is not None and index.holds(txn, entry):
             txn.delete(entry[0])
@@ -213,6 +235,7 @@ def _rebuild(index: Index, txn: Transaction) -> tuple[int, int]:
     inserted = 0
     for batch in batches(_entries(index, txn)):
         entries = sorted((entry for _, entry in batch if entry is not None), key=itemgetter(0))
+        index.check_length(txn, map(itemgetter(0), entries))
         stored = txn._put_many(entries, overwrite=not index.unique)
         if stored < len(entries):
             raise UniqueValueConstraint(f"{index} is unique, but several records have the same index key")
@@ -244,7 +267,7 @@ def _check_index_records(index: Index, txn: Transaction, batch: list[Entry], rep
         data = found.get(record_key)
         if data is None:
             report.extra.append(_index_key(index, entry[0]))
-        elif index.entry(txn, key, owner._decoded(txn, record_key, data)) != entry:
+        elif index.entry(key, owner._decoded(txn, record_key, data)) != entry:
             report.stale.append(_index_key(index, entry[0]))
 
 
@@ -270,7 +293,7 @@ def _entries(index: Index, txn: Transaction) -> Iterator[tuple[Any, Entry | None
     owner = index.owner
     for record_key, data in txn._opened().items(prefix=owner._attached()):
         key = owner._decoded_key(record_key)
-        yield key, index.entry(txn, key, owner._decoded(txn, record_key, data))
+        yield key, index.entry(key, owner._decoded(txn, record_key, data))
 
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:

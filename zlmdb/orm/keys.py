@@ -90,13 +90,9 @@ class Key(Generic[K]):
         self.parts = parts
         sizes = [part.size or 0 for part in parts]
         self.size = sum(sizes) if all(sizes) else None
-        if len(parts) == 1:
-            self.encode = parts[0].encode
-            self.decode = parts[0].decode
-        else:
-            self._encoders = _encoders(parts)
-            self.encode = self._encode_tuple
-            self.decode = _tuple_decoder(parts)
+        self._encoders = _encoders(parts)
+        self.encode = self.encoder()
+        self.decode = self.decoder()
 
     @classmethod
     def of(cls, key: Key[Any] | AnyPart | Sequence[AnyPart]) -> Key[Any]:
@@ -133,10 +129,22 @@ class Key(Generic[K]):
         text_before_fixed = any(a is None and b is not None for a, b in pairwise(sizes))
         return all(part.sorts for part in self.parts) and not text_before_fixed
 
-    def _encode_tuple(self, key: K) -> bytes:
-        if not isinstance(key, tuple) or len(key) != len(self.parts):
-            raise EncodeError(f"This key is a {self.type_name}, not {shown(key)}")
-        return b"".join([encode(value) for encode, value in zip(self._encoders, key)])  # noqa: B905
+    def encoder(self, prefix: bytes = b"") -> Callable[[K], bytes]:
+        """Return a function that encodes a key behind a prefix: what maps call for every record."""
+        if len(self.parts) == 1:
+            return self.parts[0].encoder(prefix)
+        encoders, count = self._encoders, len(self.parts)
+
+        def encode(key: K) -> bytes:
+            if not isinstance(key, tuple) or len(key) != count:
+                raise EncodeError(f"This key is a {self.type_name}, not {shown(key)}")
+            return prefix + b"".join([encode(value) for encode, value in zip(encoders, key)])  # noqa: B905
+
+        return encode
+
+    def decoder(self, skip: int = 0) -> Callable[[bytes], K]:
+        """Return a function that decodes the key that follows a prefix of `skip` bytes."""
+        return self.parts[0].decoder(skip) if len(self.parts) == 1 else _tuple_decoder(self.parts, skip)
 
     def encode_prefix(self, prefix: Any) -> bytes:
         """Return the bytes that the keys begin with that begin with some parts.
@@ -167,12 +175,14 @@ def _encoders(parts: tuple[AnyPart, ...]) -> list[Callable[[Any], bytes]]:
     texts = [index for index, part in enumerate(parts) if part.size is None]
     if texts and texts[-1] - texts[0] >= len(texts):
         raise UsageError("The strings of a key must be neighbours: else it could not be read back")
-    return [_terminated(part) if index in texts[:-1] else part.encode for index, part in enumerate(parts)]
+    return [_terminated(part) if index in texts[:-1] else part.encoder() for index, part in enumerate(parts)]
 
 
 def _terminated(part: AnyPart) -> Callable[[Any], bytes]:
+    encode_part = part.encoder()
+
     def encode(value: Any) -> bytes:
-        data = part.encode(value)
+        data = encode_part(value)
         if b"\0" in data:
             raise EncodeError(f"A string before another must not contain NUL, which ends it: {shown(value)}")
         return data + b"\0"
@@ -180,22 +190,24 @@ def _terminated(part: AnyPart) -> Callable[[Any], bytes]:
     return encode
 
 
-def _tuple_decoder(parts: tuple[AnyPart, ...]) -> Callable[[bytes], Any]:
-    decoders = [part.decode for part in parts]
+def _tuple_decoder(parts: tuple[AnyPart, ...], skip: int) -> Callable[[bytes], Any]:
+    decoders = [part.decoder() for part in parts]
     texts = sum(part.size is None for part in parts)
     before = [part.size is None for part in parts].index(True) if texts else len(parts)
-    head, tail = _fields(parts[:before]), _fields(parts[before + texts :])
+    head, tail = _fields(parts[:before], skip), _fields(parts[before + texts :])
     start, length = head.size, head.size + tail.size
 
     def decode_fixed(data: bytes) -> tuple[Any, ...]:
         if len(data) != start:
-            raise ValueError(f"this key is stored in {start} bytes, here are {len(data)}")
+            raise ValueError(f"this key is stored in {start - skip} bytes, here are {len(data) - skip}")
         return tuple([decode(field) for decode, field in zip(decoders, head.unpack(data))])  # noqa: B905
 
     def decode_with_texts(data: bytes) -> tuple[Any, ...]:
         stop = len(data) - tail.size
         if len(data) < length:
-            raise ValueError(f"this key is stored in {length} bytes or more, here are {len(data)}")
+            raise ValueError(
+                f"this key is stored in {length - skip} bytes or more, here are {len(data) - skip}"
+            )
         strings = data[start:stop].split(b"\0", texts - 1)
         if len(strings) < texts:
             raise ValueError(f"this key has {texts} strings, here are {len(strings)}")
@@ -205,5 +217,5 @@ def _tuple_decoder(parts: tuple[AnyPart, ...]) -> Callable[[bytes], Any]:
     return decode_with_texts if texts else decode_fixed
 
 
-def _fields(parts: Sequence[AnyPart]) -> Struct:
-    return Struct("".join(f"{part.size}s" for part in parts))
+def _fields(parts: Sequence[AnyPart], skip: int = 0) -> Struct:
+    return Struct(f"{skip}x" + "".join(f"{part.size}s" for part in parts))

@@ -72,7 +72,7 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         """
         try:  # not with _locate(), for speed
             txn, key = subscript
-            data = txn._get(self._prefix + self._serialize_key(key))  # type: ignore[operator]
+            data = txn._get(self._record_key(key))
         except LmdbError as error:
             txn._refuse(error)
         except Exception as error:
@@ -97,7 +97,7 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         """
         try:
             txn, key = subscript
-            record_key = self._prefix + self._serialize_key(key)  # type: ignore[operator]
+            record_key = self._record_key(key)
             put = txn._put
         except Exception as error:
             raise self._bad_subscript(subscript, error) from error

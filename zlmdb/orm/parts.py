@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
@@ -74,6 +75,16 @@ class Part(Generic[T]):
         """
         raise NotImplementedError
 
+    def encoder(self, prefix: bytes = b"") -> Callable[[T], bytes]:
+        """Return a function that encodes a value behind a prefix: what maps call for every record."""
+        encode = self.encode
+        return (lambda value: prefix + encode(value)) if prefix else encode
+
+    def decoder(self, skip: int = 0) -> Callable[[bytes], T]:
+        """Return a function that decodes what follows a prefix of `skip` bytes."""
+        decode = self.decode
+        return (lambda data: decode(data[skip:])) if skip else decode
+
     def encode_prefix(self, value: T) -> bytes:
         """Return the bytes that the parts begin with that begin with this value."""
         return self.encode(value)
@@ -106,8 +117,15 @@ class _Nullable(Part[T | None]):
     def encode(self, value: T | None) -> bytes:
         return self._zeros if value is None else self._part.encode(value)
 
+    def encoder(self, prefix: bytes = b"") -> Callable[[T | None], bytes]:
+        nothing, encode = prefix + self._zeros, self._part.encoder(prefix)
+        return lambda value: nothing if value is None else encode(value)
+
     def decode(self, data: bytes) -> T:
         return self._part.decode(data)
+
+    def decoder(self, skip: int = 0) -> Callable[[bytes], T]:
+        return self._part.decoder(skip)
 
     def encode_prefix(self, value: T | None) -> bytes:
         return self._zeros if value is None else self._part.encode_prefix(value)
@@ -130,18 +148,38 @@ class IntPart(Part[int]):
         self.sorts = size == 1 or self.order == "big"
         order = "host byte order" if native else "big-endian"
         self.layout = f"uint{8 * size}, {order}" if size > 1 else "uint8"
+        self._encode = self.encoder()
+        self._decode = self.decoder()
 
     def encode(self, value: int) -> bytes:
         """Return the bytes of an int, which must not be a bool or of another subclass."""
-        if type(value) is int and 0 <= value <= self.maximum:
-            return value.to_bytes(self.size, self.order)
-        raise self._refused(f"an int from 0 to {self.maximum}", value)
+        return self._encode(value)
+
+    def encoder(self, prefix: bytes = b"") -> Callable[[int], bytes]:
+        """Return a function like `encode`."""
+        size, order, maximum = self.size, self.order, self.maximum
+
+        def encode(value: int) -> bytes:
+            if type(value) is int and 0 <= value <= maximum:
+                return prefix + value.to_bytes(size, order)
+            raise self._refused(f"an int from 0 to {maximum}", value)
+
+        return encode
 
     def decode(self, data: bytes) -> int:
         """Return the int of the bytes."""
-        if len(data) != self.size:
-            self._sized(data)
-        return int.from_bytes(data, self.order)
+        return self._decode(data)
+
+    def decoder(self, skip: int = 0) -> Callable[[bytes], int]:
+        """Return a function like `decode`."""
+        length, order, from_bytes = skip + self.size, self.order, int.from_bytes
+
+        def decode(data: bytes) -> int:
+            if len(data) != length:
+                self._sized(data[skip:])
+            return from_bytes(data[skip:], order)
+
+        return decode
 
     def new(self) -> int:
         """Return a random int."""
@@ -152,11 +190,16 @@ class IntPart(Part[int]):
 class TupledIntPart(IntPart):
     """An unsigned integer that is also taken as ``(n,)``, the form in which older releases returned it."""
 
-    def encode(self, value: int | tuple[int]) -> bytes:
-        """Return the bytes of an int, or of the only element of a tuple."""
-        if type(value) is tuple and len(value) == 1:
-            (value,) = value
-        return super().encode(value)  # type: ignore[arg-type]
+    def encoder(self, prefix: bytes = b"") -> Callable[[int | tuple[int]], bytes]:
+        """Return a function that encodes an int, or the only element of a tuple."""
+        encode = super().encoder(prefix)
+
+        def encode_element(value: int | tuple[int]) -> bytes:
+            if type(value) is tuple and len(value) == 1:
+                (value,) = value
+            return encode(value)  # type: ignore[arg-type]
+
+        return encode_element
 
 
 class UuidPart(Part[UUID]):
@@ -167,31 +210,50 @@ class UuidPart(Part[UUID]):
     layout = "16 bytes, as in RFC 9562"
     size = 16
 
+    def __init__(self) -> None:
+        self._encode = self.encoder()
+        self._decode = self.decoder()
+
     def encode(self, value: UUID) -> bytes:
         """Return the bytes of a `uuid.UUID`."""
-        if isinstance(value, UUID):
-            return value.int.to_bytes(16, "big")
-        raise self._refused("a uuid.UUID", value)
+        return self._encode(value)
+
+    def encoder(self, prefix: bytes = b"") -> Callable[[UUID], bytes]:
+        """Return a function like `encode`."""
+
+        def encode(value: UUID) -> bytes:
+            if isinstance(value, UUID):
+                return prefix + value.int.to_bytes(16, "big")
+            raise self._refused("a uuid.UUID", value)
+
+        return encode
 
     def decode(self, data: bytes) -> UUID:
         """Return the UUID of the bytes."""
-        if len(data) != 16:
-            self._sized(data)
-        value = _new_object(UUID)
-        _set_int(value, int.from_bytes(data, "big"))
-        _set_is_safe(value, _UNKNOWN_SAFETY)
-        return value
+        return self._decode(data)
+
+    def decoder(self, skip: int = 0) -> Callable[[bytes], UUID]:
+        """Return a function like `decode`.
+
+        It sets the two slots of a UUID: the constructor takes three times as long, to check what is right.
+        """
+        length, from_bytes = skip + 16, int.from_bytes
+        new, unknown = object.__new__, SafeUUID.unknown
+        set_int, set_is_safe = UUID.__dict__["int"].__set__, UUID.__dict__["is_safe"].__set__
+
+        def decode(data: bytes) -> UUID:
+            if len(data) != length:
+                self._sized(data[skip:])
+            value = new(UUID)
+            set_int(value, from_bytes(data[skip:], "big"))
+            set_is_safe(value, unknown)
+            return value
+
+        return decode
 
     def new(self) -> UUID:
         """Return a random UUID (version 4)."""
         return uuid4()
-
-
-# The constructor of UUID takes three times as long as setting its two slots: it checks what is right already.
-_new_object = object.__new__
-_set_int = UUID.__dict__["int"].__set__
-_set_is_safe = UUID.__dict__["is_safe"].__set__
-_UNKNOWN_SAFETY = SafeUUID.unknown
 
 
 class BytesPart(Part[bytes]):
@@ -237,19 +299,33 @@ class StringPart(Part[str]):
     def __init__(self, needed: bool = False) -> None:
         self.needed = needed
         self.layout = "UTF-8, not empty" if needed else "UTF-8"
+        self._encode = self.encoder()
 
     def encode(self, value: str) -> bytes:
         """Return the text in UTF-8."""
-        if isinstance(value, str) and (value or not self.needed):
-            try:
-                return value.encode()
-            except UnicodeEncodeError as error:
-                raise EncodeError(f"String takes text that UTF-8 can encode: {error}") from error
-        raise self._refused("a str that is not empty" if self.needed else "a str", value)
+        return self._encode(value)
+
+    def encoder(self, prefix: bytes = b"") -> Callable[[str], bytes]:
+        """Return a function like `encode`."""
+        needed = self.needed
+
+        def encode(value: str) -> bytes:
+            if isinstance(value, str) and (value or not needed):
+                try:
+                    return prefix + value.encode()
+                except UnicodeEncodeError as error:
+                    raise EncodeError(f"String takes text that UTF-8 can encode: {error}") from error
+            raise self._refused("a str that is not empty" if needed else "a str", value)
+
+        return encode
 
     def decode(self, data: bytes) -> str:
         """Return the text of the UTF-8."""
         return data.decode()
+
+    def decoder(self, skip: int = 0) -> Callable[[bytes], str]:
+        """Return a function like `decode`."""
+        return lambda data: data[skip:].decode()
 
     def encode_prefix(self, value: str) -> bytes:
         """Return the beginning of the text in UTF-8, also if it is empty."""

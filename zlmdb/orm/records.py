@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from zlmdb.orm.compression import compression
 from zlmdb.orm.errors import DecodeError, EncodeError, KeyLengthError, UsageError
@@ -61,6 +61,8 @@ class Records(Generic[K, V]):
         self._key = keys
         self._serialize_key: Callable[[K], bytes] = keys.encode
         self._deserialize_key: Callable[[bytes], K] = keys.decode
+        self._record_key: Callable[[K], bytes] = keys.encoder(self._prefix) if self._prefix else self._no_slot
+        self._key_in: Callable[[bytes], K] = keys.decoder(len(self._prefix or b""))
         self._use_value_codec(values() if isinstance(values, type) else values, compress)
 
     def _use_value_codec(self, codec: Value[V], compress: int | None) -> None:
@@ -95,7 +97,7 @@ class Records(Generic[K, V]):
         """Return the transaction and the record key that ``pmap[txn, key]`` stands for."""
         try:
             txn, key = subscript
-            return self._checked(txn), self._prefix + self._serialize_key(key)  # type: ignore[operator]
+            return self._checked(txn), self._record_key(key)
         except Exception as error:
             raise self._bad_subscript(subscript, error) from error
 
@@ -117,17 +119,18 @@ class Records(Generic[K, V]):
 
     def _attached(self) -> bytes:
         """Return the slot as bytes."""
-        if self._prefix is None:
-            why = "slot 0 holds the database's own data" if self._slot == 0 else "it has no slot"
-            raise UsageError(
-                f"{self} cannot be used: {why}; attach it with Database.attach_table, or give a slot"
-            )
-        return self._prefix
+        return self._no_slot() if self._prefix is None else self._prefix
+
+    def _no_slot(self, _key: object = None) -> NoReturn:
+        why = "slot 0 holds the database's own data" if self._slot == 0 else "it has no slot"
+        raise UsageError(
+            f"{self} cannot be used: {why}; attach it with Database.attach_table, or give a slot"
+        )
 
     def _bound(self, key: K) -> bytes:
         """Return the record key of a bound of a range."""
         try:
-            return self._attached() + self._serialize_key(key)
+            return self._record_key(key)
         except EncodeError as error:
             raise EncodeError(f"{self}, key {shown(key)}: {error}") from error
 
@@ -153,7 +156,7 @@ class Records(Generic[K, V]):
     def _decoded_key(self, record_key: bytes) -> K:
         """Return the key of a record key."""
         try:
-            return self._deserialize_key(record_key[2:])
+            return self._key_in(record_key)
         except Exception as error:
             raise self._undecodable(record_key, error) from error
 
@@ -171,7 +174,7 @@ class Records(Generic[K, V]):
 
     def _shown_key(self, record_key: bytes) -> str:
         try:
-            return shown(self._deserialize_key(record_key[2:]))
+            return shown(self._key_in(record_key))
         except Exception:  # noqa: BLE001 (the caller reports what is wrong with the record)
             return f"with bytes {record_key[2:].hex()}"
 

@@ -46,16 +46,12 @@ class Selection(Generic[R_co]):
             return self._decoded_items(txn.items(**self._bounds))
         return self._decoded_values(txn.values(**self._bounds))
 
-    def _key_decoder(self) -> Callable[[Any], Any]:
-        decode = self._records._deserialize_key
-        return lambda record_key: decode(record_key[2:])
-
     def _value_decoder(self) -> Callable[[Any], Any]:
         """Return the function that makes a value of data, if they are not empty."""
         return self._records._load_view if self._txn._buffers else self._records._load
 
     def _decoded_keys(self, found: Iterator[Any]) -> Iterator[Any]:
-        decode = self._key_decoder() if self._keys else _nothing
+        decode = self._records._key_in if self._keys else _nothing
         record_key = b""
         try:
             for record_key in found:
@@ -76,7 +72,7 @@ class Selection(Generic[R_co]):
             raise self._undecodable_value(error) from error
 
     def _decoded_items(self, found: Iterator[tuple[Any, Any]]) -> Iterator[Any]:
-        decode, load = self._key_decoder(), self._value_decoder()
+        decode, load = self._records._key_in, self._value_decoder()
         record_key = b""
         try:
             for record_key, data in found:

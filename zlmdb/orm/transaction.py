@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from zlmdb.lmdb.bulk import put_records
 from zlmdb.lmdb.errors import Error as LmdbError
 from zlmdb.lmdb.errors import MapFullError, ReadonlyError
 from zlmdb.orm.errors import DatabaseFullError, ReadOnlyError, UsageError
@@ -118,14 +120,22 @@ class Transaction:
         self._txn = txn
         self._get: Callable[..., Any] = _not_open if txn is None else txn.get
         self._put: Callable[..., bool] = _not_open if txn is None else txn.put
+        self._put_records: Callable[..., Any] = _not_open if txn is None else partial(put_records, txn)
         if txn is not None and self._stats is not None:
             self._put = self._counted_put
+            self._put_records = self._counted_put_records
 
     def _counted_put(self, key: bytes, data: bytes, overwrite: bool = True) -> bool:
         stored = self._opened().put(key, data, overwrite=overwrite)
         if stored and self._stats is not None:
             self._stats.puts += 1
         return stored
+
+    def _counted_put_records(self, records: tuple[bytes, ...], overwrite: bool = False) -> bytes | None:
+        old = put_records(self._opened(), records, overwrite)
+        if old is None and self._stats is not None:
+            self._stats.puts += len(records) // 2
+        return old
 
     def _opened(self) -> lmdb.Transaction[Any]:
         if self._txn is None:
@@ -247,8 +257,10 @@ class Transaction:
         return stored
 
     def _present(self, keys: list[bytes]) -> bool:
-        """Return whether there is a record with one of the raw keys."""
+        """Return whether there is a record with one of the raw keys, which are sorted."""
         with self._opened().cursor() as cursor:
+            if not (keys and cursor.set_range(keys[0]) and cursor.key() <= keys[-1]):
+                return False
             return bool(cursor.getmulti(keys, values=False))
 
     def _get_many(self, keys: list[bytes]) -> dict[bytes, Any]:

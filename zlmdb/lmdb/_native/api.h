@@ -94,3 +94,4 @@ int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t 
                 zl_chunk *chunk, uint32_t *found);
 int zl_cursor_multiple(zl_cursor *cursor, int op, zl_view *out);
 int zl_put_many(zl_cursor *cursor, const char *data, size_t len, unsigned flags, uint32_t *result);
+int64_t zl_put_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, unsigned flags);

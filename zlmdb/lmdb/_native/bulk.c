@@ -341,3 +341,58 @@ int zl_put_many(zl_cursor *cursor, const char *data, size_t len, unsigned flags,
     zl_txn_leave(cursor->txn);
     return rc;
 }
+
+/* ---- A record and what goes with it ---- */
+
+/* Whether these are keys and values in turn, with keys that LMDB takes: what is refused is refused before the first
+ * write. */
+static int zl_check_records(zl_txn *txn, const char *data, size_t len) {
+    size_t at = ZL_LIST_HEAD, longest = (size_t)txn->ops->env_get_maxkeysize(txn->env->env);
+    MDB_val key, val;
+    int rc;
+
+    while (at < len) {
+        if ((rc = zl_take_bytes(data, len, &at, &key)) != 0 || (rc = zl_take_bytes(data, len, &at, &val)) != 0)
+            return rc;
+        if (key.mv_size == 0 || key.mv_size > longest)
+            return MDB_BAD_VALSIZE;
+    }
+    return 0;
+}
+
+/* On MDB_KEYEXIST, *old is the value of the first key. */
+static int zl_put_checked_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, unsigned flags, MDB_val *old) {
+    size_t at = ZL_LIST_HEAD;
+    MDB_val key;
+    int rc = 0;
+
+    for (; at < len && rc == 0; flags = 0) {
+        zl_take_bytes(data, len, &at, &key);
+        zl_take_bytes(data, len, &at, old);
+        rc = txn->ops->put(txn->txn, dbi, &key, old, flags);
+    }
+    return rc;
+}
+
+/* Puts the records of a marshal tuple, keys and values in turn, into a database without duplicates; with flags
+ * MDB_NOOVERWRITE none of them if the first key exists.  Returns the length of the value that it has, which is copied
+ * to the arena; ZL_WRITTEN if all have been written. */
+int64_t zl_put_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, unsigned flags) {
+    MDB_val old = {0, NULL};
+    int64_t n;
+    int rc = zl_txn_enter(txn);
+
+    if (rc)
+        return rc;
+    rc = zl_check_records(txn, data, len);
+    if (rc == 0) {
+        ZL_TRY(rc, zl_put_checked_records(txn, dbi, data, len, flags, &old));
+        txn->mutations++;
+    }
+    if (rc == MDB_KEYEXIST)
+        n = zl_to_arena(txn, &old);
+    else
+        n = rc ? zl_length_or(rc) : ZL_WRITTEN;
+    zl_txn_leave(txn);
+    return n;
+}

@@ -33,6 +33,7 @@
 #define ZL_WRITER_ACTIVE (-40004) /* not while a write transaction is open */
 #define ZL_SAME_THREAD (-40005)   /* a second write transaction in one thread would deadlock */
 #define ZL_BAD_ITEM (-40006)      /* putmulti: an item is not a pair of byte strings */
+#define ZL_WRITTEN (-40007)       /* all records have been written */
 #define ZL_ERRNO_BASE (-50000)    /* functions that return lengths give errno e as ZL_ERRNO_BASE - e */
 
 #define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */
@@ -213,6 +214,7 @@ void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
 int zl_owns_arena(zl_txn *txn);
 int64_t zl_place(zl_txn *txn, const MDB_val *val);
 void zl_touch(const MDB_val *val);
+int64_t zl_to_arena(zl_txn *txn, const MDB_val *val);
 
 int zl_bad_length(zl_txn *txn, MDB_dbi dbi, const MDB_val *key, const MDB_val *val, unsigned flags);
 

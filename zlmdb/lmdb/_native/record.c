@@ -56,6 +56,14 @@ static int zl_find(zl_txn *txn, unsigned dbi, const char *key, size_t klen, MDB_
     return rc;
 }
 
+/* Copies a value into the arena; returns its length, or ZL_LARGE. */
+int64_t zl_to_arena(zl_txn *txn, const MDB_val *val) {
+    if (val->mv_size > ZL_ARENA || !zl_owns_arena(txn))
+        return ZL_LARGE;
+    memcpy(txn->arena, val->mv_data, val->mv_size);
+    return (int64_t)val->mv_size;
+}
+
 /* Copies the value into the arena; returns its length. */
 int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
     MDB_val val;
@@ -64,12 +72,7 @@ int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
     if (rc)
         return rc;
     rc = zl_find(txn, dbi, key, klen, &val);
-    if (rc)
-        n = zl_length_or(rc);
-    else if (val.mv_size > ZL_ARENA || !zl_owns_arena(txn))
-        n = ZL_LARGE;
-    else
-        memcpy(txn->arena, val.mv_data, n = (int64_t)val.mv_size);
+    n = rc ? zl_length_or(rc) : zl_to_arena(txn, &val);
     zl_txn_leave(txn);
     return n;
 }
