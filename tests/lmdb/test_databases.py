@@ -163,7 +163,7 @@ def test_empty_name(env, engine):
 
 
 def test_name_too_long(env):
-    with pytest.raises(lmdb.BadValsizeError):
+    with pytest.raises(lmdb.BadValsizeError, match=f"must have 1 to {env.max_key_size()}"):
         env.open_db(b"x" * (env.max_key_size() + 1))
     assert env.dbs() == []
 

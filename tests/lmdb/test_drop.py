@@ -77,7 +77,7 @@ def test_empty_main_while_a_database_is_open(env, engine):
             txn.drop(env.open_db(), delete=False)
             assert list(txn.items()) == []
             return
-        with pytest.raises(lmdb.Error) as caught:
+        with pytest.raises(lmdb.Error, match="before any named database is opened") as caught:
             txn.drop(env.open_db(), delete=False)
         assert caught.value.code == -30773
 

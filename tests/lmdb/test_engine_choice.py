@@ -32,7 +32,7 @@ def test_unknown_major():
         lmdb.version(lib_version=2**40)
     with pytest.raises(OverflowError):
         lmdb.version(lib_version=-1)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="lib_version must be an integer"):
         lmdb.version(lib_version="1")
 
 

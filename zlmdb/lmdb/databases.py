@@ -19,7 +19,6 @@ from zlmdb.lmdb.errors import (
     InvalidParameterError,
     NotFoundError,
     ReadonlyError,
-    error,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class Databases:
         dbi, got = ffi.new("unsigned *"), ffi.new("unsigned *")
         rc = lib.zl_dbi_open(txn._c, name, flags, dbi, got)
         if rc:
-            problem = error("mdb_dbi_open", rc)
+            problem = txn._pyenv._record_error("mdb_dbi_open", rc, name)
             raise problem.advise(_ADVICE.get(type(problem), ""))
         db = _Database(dbi[0], got[0], self._owner)
         self._known[name] = db

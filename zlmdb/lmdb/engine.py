@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import sys
 
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.errors import Error
+from zlmdb.lmdb.opening import MAX_COUNT, MAX_SIZE, count
 
 MAGIC = 0xBEEFC0DE
 MAGIC_BYTES = MAGIC.to_bytes(4, sys.byteorder)
@@ -21,14 +21,11 @@ def engine_version(major: int) -> tuple[int, int, int]:
 
     Raises:
         TypeError: `major` is not an integer.
-        OverflowError: it is negative.
+        OverflowError: it is negative, or absurdly large.
         Error: there is no such engine.
     """
-    number = operator.index(major)
-    if number < 0:
-        raise OverflowError(f"lib_version must be >= 0, not {major}")
     out = ffi.new("int[3]")
-    if not lib.zl_version(min(number, 2**31 - 1), out):
+    if not lib.zl_version(min(count("lib_version", major, MAX_SIZE), MAX_COUNT), out):
         raise Error(f"lib_version={major}: this build has the LMDB engines 0 (0.9) and 1 (1.0)")
     return out[0], out[1], out[2]
 

@@ -106,7 +106,7 @@ def native_path(path: Path) -> bytes:
     """
     raw = os.fsencode(path)
     if b"\0" in raw:
-        raise ValueError(f"a path cannot contain NUL: {raw!r}")
+        raise ValueError(f"a path cannot contain NUL: {path!r}")
     return raw
 
 

@@ -13,6 +13,7 @@ from zlmdb.lmdb.cursor import Cursor
 from zlmdb.lmdb.database import DUPSORT, _Database
 from zlmdb.lmdb.errors import (
     BAD_TXN,
+    DBIS_BUSY,
     KEYEXIST,
     LARGE,
     NOTFOUND,
@@ -38,6 +39,7 @@ else:
 
     V = TypeVar("V")
 
+BUSY_HINT = "empty it before any named database is opened, or delete its records one by one"
 STAT_FIELDS = ("psize", "depth", "branch_pages", "leaf_pages", "overflow_pages", "entries")
 
 CLOSED: int = lib.ZL_CLOSED
@@ -306,7 +308,7 @@ class Transaction(Ranges[V]):
         dbi = self._pyenv._dbi_of(db)
         rc = lib.zl_drop(self._c, dbi, bool(delete))
         if rc:
-            raise error("mdb_drop", rc)
+            raise error("mdb_drop", rc).advise(BUSY_HINT if rc == DBIS_BUSY else "")
         if delete and dbi > 1:
             db._invalidate()
             self._pyenv._forget_handle(db)
