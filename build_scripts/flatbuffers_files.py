@@ -34,17 +34,20 @@ def _reflection(flatc: Path, output: Path) -> None:
         subprocess.run([flatc, *REFLECTION_OPTIONS, "-o", output, schema], check=True)
         subprocess.run([flatc, "--python", "-o", output, schema], check=True)
     for module in (output / "reflection").glob("*.py"):
-        module.write_text(relative_imports(module.read_text()))
+        module.write_text(bind_imports(module.read_text()))
 
 
-def relative_imports(code: str) -> str:
+def bind_imports(code: str) -> str:
     """Bind generated code to the runtime that it was generated for, and to its own package.
 
     flatc writes imports of top-level packages `flatbuffers` and `reflection`; here both lie inside `zlmdb`.
+    The runtime gets its full name, because programs may import the code as `flatbuffers.reflection`, too.
     """
     code = re.sub(r"\bfrom reflection\.(\w+) import", r"from .\1 import", code)
-    code = re.sub(r"^import flatbuffers$", "from ... import flatbuffers", code, flags=re.MULTILINE)
-    return re.sub(r"^from flatbuffers\.(\w+) import", r"from ..\1 import", code, flags=re.MULTILINE)
+    code = re.sub(r"^import flatbuffers$", "from zlmdb import flatbuffers", code, flags=re.MULTILINE)
+    return re.sub(
+        r"^from flatbuffers\.(\w+) import", r"from zlmdb.flatbuffers.\1 import", code, flags=re.MULTILINE
+    )
 
 
 def main() -> None:

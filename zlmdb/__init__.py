@@ -103,7 +103,7 @@ def check_autobahn_flatbuffers_version_in_sync() -> str:
     try:
         from autobahn import flatbuffers as autobahn_flatbuffers
     except ImportError as error:
-        raise ImportError(
+        raise type(error)(
             f"{error}: there is no FlatBuffers runtime of autobahn to compare with. "
             "Install it with: python -m pip install 'autobahn>=26.10'",
             name="autobahn.flatbuffers",
@@ -111,7 +111,7 @@ def check_autobahn_flatbuffers_version_in_sync() -> str:
     ours, theirs = flatbuffers.__version__, autobahn_flatbuffers.__version__
     if ours != theirs:
         raise RuntimeError(
-            f"zlmdb bundles FlatBuffers {ours}, autobahn bundles FlatBuffers {theirs}. "
+            f"FlatBuffers version mismatch: zlmdb bundles {ours}, autobahn bundles {theirs}. "
             "Install releases of the two that agree: python -m pip install --upgrade zlmdb autobahn"
         )
     return ours

@@ -23,6 +23,12 @@ def test_version():
     assert (done.exit_code, done.stdout) == (0, f"zlmdb, version {zlmdb.__version__}\n")
 
 
+def test_the_command_as_a_module(run_python):
+    done = run_python("-m", "zlmdb.cli", "info", "missing")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert 'no database at "missing"' in done.stderr
+
+
 def test_help_lists_every_command():
     done = run("--help")
     assert done.exit_code == 0

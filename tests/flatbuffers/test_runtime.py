@@ -129,6 +129,10 @@ def test_the_alias_is_the_bundled_package(run_python):
         "    assert alias is getattr(flatbuffers, name)\n"
         "from flatbuffers.builder import Builder\n"
         "assert Builder is zlmdb.flatbuffers.Builder\n"
+        "from flatbuffers.reflection.Schema import Schema\n"
+        "from importlib.resources import files\n"
+        "data = files('zlmdb.flatbuffers').joinpath('reflection.bfbs').read_bytes()\n"
+        "assert Schema.GetRootAs(data).Objects(0).Name() == b'reflection.Enum'\n"
         "import flatbuffers.flexbuffers as flex\n"
         "assert flex.Loads(flex.Dumps({'a': [1, 2.5, 'x']})) == {'a': [1, 2.5, 'x']}\n",
     )
