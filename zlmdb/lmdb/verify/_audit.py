@@ -81,6 +81,8 @@ class _Verifier:
     def _check_meta_slots(self) -> None:
         """Transaction N writes meta page N & 1; both are 0 in a file nobody has written to."""
         for slot, meta in enumerate(self._pages.metas):
+            if meta.pgno != slot:
+                self._report(f"meta page {slot}: its header calls it page {meta.pgno}")
             if meta.txnid and meta.txnid & 1 != slot:
                 self._report(f"meta page {slot}: holds transaction {meta.txnid} of the other slot")
 

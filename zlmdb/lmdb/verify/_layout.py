@@ -61,6 +61,7 @@ DATABASE_SIZE = _DB.size
 class Meta(NamedTuple):
     """An ``MDB_meta``: one of the two starting points of a file."""
 
+    pgno: int  # of the page it is on, as the page's header has it
     magic: int
     version: int
     free: Database
@@ -69,15 +70,15 @@ class Meta(NamedTuple):
     txnid: int
 
     @classmethod
-    def parse(cls, data: bytes, offset: int) -> Meta:
-        """Read the meta page content at `offset` of `data`."""
+    def parse(cls, pgno: int, data: bytes, offset: int) -> Meta:
+        """Read the content at `offset` of `data`, a meta page."""
         magic, version, _address, _map_size = _META_HEAD.unpack_from(data, offset)
         offset += _META_HEAD.size
         free = Database.parse(data, offset)
         main = Database.parse(data, offset + DATABASE_SIZE)
         offset += 2 * DATABASE_SIZE
         (last_page,), (txnid,) = U64.unpack_from(data, offset), U64.unpack_from(data, offset + 8)
-        return cls(magic, version, free, main, last_page, txnid)
+        return cls(pgno, magic, version, free, main, last_page, txnid)
 
 
 META_SIZE = _META_HEAD.size + 2 * DATABASE_SIZE + 16

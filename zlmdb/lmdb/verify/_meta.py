@@ -72,7 +72,7 @@ def _read_meta(file: BinaryIO, layout: Layout, slot: int, offset: int) -> Meta:
     if len(data) < layout.header_size + META_SIZE:
         raise VerifyError(f"meta page {slot} is cut short by the end of the file")
     header = layout.header(data)
-    meta = Meta.parse(data, layout.header_size)
+    meta = Meta.parse(header.pgno, data, layout.header_size)
     if not header.flags & P_META or meta.magic != MAGIC:
         raise VerifyError(f"page {slot} is not a meta page")
     return meta
