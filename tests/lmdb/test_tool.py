@@ -171,7 +171,7 @@ def test_get(capsys, env):
     run("get", "-e", env, "k1", "no", "k2")
     assert capsys.readouterr().out == f"'k1':\nb'v1'\n'no': missing\n'k2':\n{BINARY!r}\n"
     run("get", "-e", env, "-d", "plain", "-x", "p")
-    assert capsys.readouterr().out == "0000000: 706c 6169 6e20 7661 6c75 65              plain value\n"
+    assert capsys.readouterr().out == "0000000: 706c 6169 6e20 7661 6c75 65              plain value\n\n"
     assert "at least one key" in fails(capsys, "get", "-e", env)
 
 
@@ -256,9 +256,9 @@ def test_copyfd_refuses_a_terminal(capsys, env):
 
 def test_readers(capsys, env):
     run("readers", "-e", env)
-    assert capsys.readouterr().out == "(no active readers)\n"
+    assert capsys.readouterr().out == "(no active readers)\n\n"
     run("readers", "-e", env, "--clean")
-    assert capsys.readouterr().out == "Cleaned 0 stale entries.\n(no active readers)\n"
+    assert capsys.readouterr().out == "Cleaned 0 stale entries.\n(no active readers)\n\n"
 
 
 def test_warm(capsys, env):

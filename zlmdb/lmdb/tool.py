@@ -188,7 +188,7 @@ def cmd_drop(_opts: Values, args: list[str]) -> None:
     databases = [(name, _open_db(name)) for name in dict.fromkeys(args)]
     with ENV.begin(write=True) as txn:
         for name, db in databases:
-            print(f"Dropping database {name!r}...")
+            print(f"Dropping DB {name!r}...")
             txn.drop(db)
 
 
@@ -252,14 +252,14 @@ def cmd_get(opts: Values, args: list[str]) -> None:
                 continue
             if len(args) > 1:
                 print(f"{arg!r}:")
-            print(xxd(value) if opts.xxd else value, end="" if opts.xxd else "\n")
+            print(xxd(value) if opts.xxd else value)
 
 
 def cmd_readers(opts: Values, _args: list[str]) -> None:
     """Show the table of readers."""
     if opts.clean:
         print(f"Cleaned {ENV.reader_check()} stale entries.")
-    print(ENV.readers(), end="")
+    print(ENV.readers())
 
 
 def cmd_rewrite(opts: Values, args: list[str]) -> None:
