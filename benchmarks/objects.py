@@ -22,6 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from zlmdb import flatbuffers
+
 KINDS = ("OidCbor", "UuidPickle", "StringJson", "UuidFlatBuffers")
 SIZE = 1 << 30
 
@@ -45,18 +47,23 @@ class User:
 
 
 class UserTable:
-    """The same as a FlatBuffers table, much as flatc would generate it."""
+    """The same as a FlatBuffers table, much as flatc generates it."""
+
+    __slots__ = ["_tab"]
 
     _tab: Any
 
     @classmethod
-    def cast(cls, buffer: Any) -> UserTable:
+    def root(cls, buf: Any, offset: int = 0) -> UserTable:
         """Return the table in a buffer."""
-        from zlmdb.flatbuffers import encode, packer, table
+        n = flatbuffers.encode.Get(flatbuffers.packer.uoffset, buf, offset)
+        x = UserTable()
+        x.init(buf, n + offset)
+        return x
 
-        self = cls()
-        self._tab = table.Table(buffer, encode.Get(packer.uoffset, buffer, 0))
-        return self
+    def init(self, buf: Any, pos: int) -> None:
+        """Be the table that is there."""
+        self._tab = flatbuffers.table.Table(buf, pos)
 
     def email(self) -> str:
         """Return a field."""
@@ -111,7 +118,7 @@ def maps(zlmdb: Any, kind: str) -> tuple[Any, Any, Callable[[int], Any], Callabl
         index, key, value = zlmdb.MapStringString(2), "key-{:09d}".format, lambda i: User(user(i))
         pmap.attach_index("email", index, lambda item: item.data["email"])
     else:
-        pmap = zlmdb.MapUuidFlatBuffers(1, build=UserTable.build, cast=UserTable.cast)
+        pmap = zlmdb.MapUuidFlatBuffers(1, build=UserTable.build, cast=UserTable.root)
         index, key, value = zlmdb.MapStringUuid(2), new_id, user
         pmap.attach_index(
             "email", index, lambda item: item["email"] if isinstance(item, dict) else item.email()

@@ -145,6 +145,18 @@ def test_threads_read_while_the_transaction_ends(filled):
         assert not any(map(can_be_read, chain.from_iterable(got)))
 
 
+def test_a_refused_commit_ends_the_views_and_not_the_transaction(filled, in_thread):
+    txn = filled.begin(write=True, buffers=True)
+    view = txn.get(b"0001")
+    with pytest.raises(lmdb.Error, match="thread"):
+        in_thread(txn.commit).result()
+    assert not can_be_read(view)
+    view = txn.get(b"0001")
+    assert view == b"value 1" * 10
+    txn.commit()
+    assert not can_be_read(view)
+
+
 EXPORTED = """
 import gc, pickle, re, struct
 env = lmdb.open("env", lib_version=int(sys.argv[1]))

@@ -243,6 +243,8 @@ class Transaction(Ranges[V]):
     def _raise_uncommitted(self, rc: int) -> None:
         if rc == OTHER_THREAD:
             self._done = False
+            if self._views is not None:
+                self._views.resume()
         else:
             self._forget_provisional()
         raise error("mdb_txn_commit", rc)

@@ -191,3 +191,7 @@ class Views:
                 except BufferError:  # something exports it, and keeps the exporter alive
                     continue
         self._of_map.ended(self)
+
+    def resume(self) -> None:
+        """The transaction goes on, and may give other views: its end was refused."""
+        self._ended = False
