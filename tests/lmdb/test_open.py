@@ -155,7 +155,7 @@ def test_missing_parent(engine, tmp_path, make):
     path = make(tmp_path / "missing" / "env")
     with pytest.raises(FileNotFoundError) as caught:
         lmdb.open(path, lib_version=engine)
-    assert caught.value.filename == os.fspath(path)
+    assert os.fspath(caught.value.filename) == os.fspath(path)
 
 
 def test_missing_parent_of_a_file(open_env):
