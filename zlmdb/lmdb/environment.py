@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from errno import EINVAL
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from zlmdb.lmdb import bulk, engine, guard, opening, scan
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes
+from zlmdb.lmdb.copying import Copying
 from zlmdb.lmdb.database import CREATE, _Database, key_flags
 from zlmdb.lmdb.databases import Databases
-from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, InvalidParameterError, error
+from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, error
 from zlmdb.lmdb.opening import Path
-from zlmdb.lmdb.status import Status
 from zlmdb.lmdb.transaction import Transaction
 from zlmdb.lmdb.views import MapViews
-
-CP_COMPACT = 0x01
 
 _get_once = lib.zl_get_once
 _new = object.__new__
 _begin = Transaction.__init__
 
 
-class Environment(Status):
+class Environment(Copying):
     """An LMDB environment (`mdb_env_open()`); as a context manager it closes at the end.
 
     Args:
@@ -187,33 +184,6 @@ class Environment(Status):
         if rc:
             raise error("mdb_env_sync", rc).advise(READ_ONLY if self.readonly else "")
 
-    def copy(self, path: Path, compact: bool = False, txn: Transaction[Any] | None = None) -> None:
-        """Copy the environment into an empty directory (`mdb_env_copy2()`), while it is in use.
-
-        Args:
-            path: the directory; a file name if the environment has `subdir=False`.
-            compact: leave out free pages.
-            txn: copy this transaction's snapshot; with `compact` only.
-
-        Raises:
-            TypeError: `txn` without `compact`.
-            Error: the copy could not be written.
-        """
-        self._copy(opening.native_path(path), -1, compact, txn)
-
-    def copyfd(self, fd: int, compact: bool = False, txn: Transaction[Any] | None = None) -> None:
-        """Copy the data file to a file descriptor (`mdb_env_copyfd2()`); otherwise as `copy()`."""
-        self._copy(ffi.NULL, opening.count("fd", fd), compact, txn)
-
-    def _copy(self, path: Any, fd: int, compact: bool, txn: Transaction[Any] | None) -> None:
-        if txn is not None and not compact:
-            raise TypeError("txn needs compact=True")
-        c = ffi.NULL if txn is None else self._own(txn)._c
-        rc = lib.zl_env_copy(self._c, path, fd, CP_COMPACT if compact else 0, c)
-        if rc:
-            problem = error("mdb_env_copy3" if fd < 0 else "mdb_env_copyfd3", rc)
-            raise problem.advise(opening.COPY_HINTS.get(rc, ""))
-
     def set_mapsize(self, map_size: int) -> None:
         """Resize the memory map (`mdb_env_set_mapsize()`).
 
@@ -319,13 +289,6 @@ class Environment(Status):
             return self.dbs(own)
         finally:
             own.abort()
-
-    def _own(self, txn: Transaction[Any]) -> Transaction[Any]:
-        if not isinstance(txn, Transaction):
-            raise TypeError(f"txn must be a Transaction, not {type(txn).__name__}")
-        if txn._pyenv is not self:
-            raise InvalidParameterError("the transaction belongs to another environment", EINVAL)
-        return txn
 
     # -- transactions and one-shot reads --
 

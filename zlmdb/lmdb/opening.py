@@ -71,12 +71,6 @@ _HINTS = {
     errno.EOPNOTSUPP: _NO_MAPS_OR_LOCKS,
     errno.ESTALE: _NO_MAPS_OR_LOCKS,
 }
-_COPY_TARGET = "a copy needs an empty directory that exists; with subdir=False, a path where nothing is"
-COPY_HINTS = {
-    **dict.fromkeys((errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR), _COPY_TARGET),
-    errno.EACCES: "the destination cannot be written to",
-}
-"""What to do where a copy could not be made, by the system's code."""
 _HINTS_BY_CLASS = {
     InvalidError: "it is no LMDB file, or damaged: `python -m zlmdb.lmdb verify` tells more",
     VersionMismatchError: "the other LMDB engine wrote it: leave lib_version out",

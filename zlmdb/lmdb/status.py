@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from errno import EINVAL
 from typing import Any
 
 from zlmdb.lmdb import engine, opening
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.errors import BAD_VALSIZE, MAP_FULL, Error, error
+from zlmdb.lmdb.errors import BAD_VALSIZE, MAP_FULL, Error, InvalidParameterError, error
 from zlmdb.lmdb.handle import Handle
-from zlmdb.lmdb.transaction import STAT_FIELDS
+from zlmdb.lmdb.transaction import STAT_FIELDS, Transaction
 
 INFO_FIELDS = ("map_addr", "map_size", "last_pgno", "last_txnid", "max_readers", "num_readers")
 
@@ -84,6 +85,13 @@ class Status(Handle):
             return str(ffi.string(out[0]).decode()) if out[0] else ""
         finally:
             lib.zl_free(out[0])
+
+    def _own(self, txn: Transaction[Any]) -> Transaction[Any]:
+        if not isinstance(txn, Transaction):
+            raise TypeError(f"txn must be a Transaction, not {type(txn).__name__}")
+        if txn._pyenv is not self:
+            raise InvalidParameterError("the transaction belongs to another environment", EINVAL)
+        return txn
 
     def _check_open(self) -> None:
         self._one("mdb_env_get_flags", lib.zl_env_flags, "unsigned *")
