@@ -129,8 +129,7 @@ def put_records(txn: Transaction[Any], records: tuple[bytes, ...], overwrite: bo
         MapFullError: the map is full; the transaction must be aborted.
         Error: as `Transaction.put()`.
     """
-    if txn._batches is not None:
-        txn._settle()
+    txn._settle()
     try:
         data = _dumps(records, MARSHAL_VERSION)
     except ValueError:  # something of more than 2 GiB
@@ -139,7 +138,7 @@ def put_records(txn: Transaction[Any], records: tuple[bytes, ...], overwrite: bo
     if n == WRITTEN:
         return None
     if n >= 0:
-        return txn._buf[:n]  # type: ignore[no-any-return]
+        return txn._slot.buf[:n]  # type: ignore[no-any-return]
     if n == LARGE:
         return bytes(txn.get(records[0]))
     if n == _BAD_ITEM:
@@ -263,7 +262,7 @@ def _pages(cursor: Cursor[Any], key: bytes) -> Iterator[bytes]:
         try:
             page = ffi.buffer(view.val, view.vlen)[:]
         finally:
-            lib.zl_unpin(cursor._pytxn._c)
+            lib.zl_unpin(cursor._pytxn._slot.c)
         yield page
         op = NEXT_MULTIPLE
     if rc != -30798:

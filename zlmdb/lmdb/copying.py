@@ -44,7 +44,7 @@ class Copying(Status):
     def _copy(self, path: Any, fd: int, compact: bool, txn: Transaction[Any] | None) -> None:
         if txn is not None and not compact:
             raise TypeError("txn needs compact=True")
-        c = ffi.NULL if txn is None else self._own(txn)._c
+        c = ffi.NULL if txn is None else self._own(txn)._attach() and txn._c
         rc = lib.zl_env_copy(self._c, path, fd, CP_COMPACT if compact else 0, c)
         if rc:
             problem = error("mdb_env_copy3" if fd < 0 else "mdb_env_copyfd3", rc)

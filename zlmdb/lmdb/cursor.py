@@ -64,10 +64,10 @@ class Cursor(Iteration[V]):
         self._pydb = db
         self._pytxn = txn
         try:
-            self._buf = txn._buf
+            self._buf = txn._slot.buf
         except AttributeError:
             raise TypeError(f"txn must be a Transaction, not {type(txn).__name__}") from None
-        txn._reusable = False
+        txn._attach()
         out = ffi.new("zl_cursor **")
         rc = lib.zl_cursor_open(txn._c, txn._pyenv._dbi_of(db), out)
         if rc:
@@ -163,7 +163,7 @@ class Cursor(Iteration[V]):
         try:
             return self._pinned(view, what)
         finally:
-            lib.zl_unpin(self._pytxn._c)
+            lib.zl_unpin(self._pytxn._slot.c)
 
     def _pinned(self, view: Any, what: int) -> list[Any]:
         txn = self._pytxn

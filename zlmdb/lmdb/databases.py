@@ -63,6 +63,7 @@ class Databases:
         if b"\0" in name:
             raise BadValsizeError("a database name cannot contain NUL", BAD_VALSIZE)
         self._take_turn(txn)
+        ending = txn._attach()
         txn._settle()
         dbi, got = ffi.new("unsigned *"), ffi.new("unsigned *")
         rc = lib.zl_dbi_open(txn._c, name, flags, dbi, got)
@@ -71,7 +72,7 @@ class Databases:
             raise problem.advise(_ADVICE.get(type(problem), ""))
         db = _Database(dbi[0], got[0], self._owner)
         self._known[name] = db
-        txn._provisional = [*(txn._provisional or ()), name]
+        ending.provisional.append(name)
         return db
 
     def _take_turn(self, txn: Transaction[Any]) -> None:

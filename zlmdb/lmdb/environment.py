@@ -7,16 +7,18 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from zlmdb.lmdb import bulk, engine, guard, opening, scan
-from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.copying import Copying
 from zlmdb.lmdb.database import CREATE, _Database, key_flags
 from zlmdb.lmdb.databases import Databases
+from zlmdb.lmdb.ending import GIVES_BACK_EARLY, Slot, new_slot
 from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, error
 from zlmdb.lmdb.opening import Path
 from zlmdb.lmdb.transaction import Transaction
 from zlmdb.lmdb.views import MapViews
 
+_begin_read = lib.zl_txn_begin_read
 _get_once = lib.zl_get_once
 _new = object.__new__
 _begin = Transaction.__init__
@@ -92,7 +94,8 @@ class Environment(Copying):
         self.readonly = bool(readonly)
         self._path = raw
         self._grow = limits.grow
-        self._slots: list[tuple[Any, Any]] = []
+        self._slots: list[Slot] = []
+        self._write_slots: list[Slot] = []
         self._batches: dict[int, set[scan.Ahead]] = {}
 
         if create and subdir and not readonly:
@@ -164,15 +167,9 @@ class Environment(Copying):
         return self._views.release()
 
     def _free_slots(self) -> None:
-        while self._slots:
-            lib.zl_txn_unref(self._slots.pop()[0])
-
-    def _new_slot(self) -> tuple[Any, Any]:
-        """A handle for a transaction and the buffer that its results come in."""
-        c = lib.zl_txn_new(self._c)
-        if not c:
-            raise MemoryError
-        return c, ffi.buffer(lib.zl_txn_arena(c), lib.ZL_ARENA)
+        for pool in (self._slots, self._write_slots):
+            while pool:
+                pool.pop().free()
 
     def sync(self, force: bool = False) -> None:
         """Flush to disk (`mdb_env_sync()`); `force` also where the environment was opened not to.
@@ -326,7 +323,26 @@ class Environment(Copying):
     ) -> Transaction[Any]:
         """Begin a transaction; see `Transaction`."""
         txn: Transaction[Any] = _new(Transaction)
-        _begin(txn, self, db, parent, write, buffers)
+        if write or buffers or db is not None or parent is not None or not GIVES_BACK_EARLY:
+            _begin(txn, self, db, parent, write, buffers)
+            return txn
+        pool = self._slots
+        try:
+            slot = pool.pop()
+        except IndexError:
+            slot = new_slot(self)
+        slot.pool = pool
+        txn._slot = slot
+        txn._c = c = slot.c
+        txn._pyenv = self
+        txn._write = False
+        txn._views = None
+        txn._ending = None
+        txn._dbi = 1
+        txn._pydb = self._main
+        rc = _begin_read(c)
+        if rc:
+            raise txn._refused(rc)
         return txn
 
     def get(self, key: bytes, default: Any = None, db: _Database | None = None) -> Any:
@@ -347,10 +363,10 @@ class Environment(Copying):
         try:
             slot = self._slots.pop()
         except IndexError:
-            slot = self._new_slot()
-        n = _get_once(slot[0], dbi, key, len(key))
+            slot = new_slot(self)
+        n = _get_once(slot.c, dbi, key, len(key))
         if n >= 0:
-            value = slot[1][:n]
+            value = slot.buf[:n]
             self._slots.append(slot)
             return value
         self._slots.append(slot)

@@ -52,9 +52,7 @@ class Iteration(Handle, Generic[V]):
 
     def _forget(self, ahead: scan.Ahead) -> None:
         self._most = ahead.taken() or 1
-        batches = self._pytxn._batches
-        if batches is not None:
-            batches.discard(ahead)
+        self._pytxn._attach().batches.discard(ahead)
 
     def _iterate(self, op: int, keys: bool, values: bool, start: int | None) -> Iterator[Any]:
         if self._ahead is not None:

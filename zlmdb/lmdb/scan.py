@@ -210,7 +210,7 @@ class Scan:
             ahead.refill(items, iterator)
         else:
             self._ahead = cursor._ahead = ahead = Ahead(cursor._c, self._op, self._what, items, iterator)
-            cursor._pytxn._register(ahead)
+            cursor._pytxn._attach().register(ahead)
         return zip(iterator, iterator) if self._what == ITEMS else iterator  # noqa: B905 (strict= doubles the cost)
 
     def _resume(self, last: Ahead) -> None:

@@ -11,6 +11,7 @@ from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.cursor import Cursor
 from zlmdb.lmdb.database import DUPSORT, _Database
+from zlmdb.lmdb.ending import CLOSED_HANDLE, CLOSED_SLOT, GIVES_BACK_EARLY, Ending, Slot, new_slot
 from zlmdb.lmdb.errors import (
     BAD_TXN,
     DBIS_BUSY,
@@ -54,7 +55,6 @@ _get = lib.zl_get
 _get_pin = lib.zl_get_pin
 _get_place = lib.zl_get_place
 _put = lib.zl_put
-_release = lib.zl_txn_release
 _unpin = lib.zl_unpin
 _NULL = ffi.NULL
 
@@ -84,21 +84,16 @@ class Transaction(Ranges[V]):
     """
 
     __slots__ = (
-        "__weakref__", "_batches", "_buf", "_c", "_dbi", "_done", "_parent", "_provisional", "_pydb",
-        "_pyenv", "_reusable", "_slot", "_views", "_write",
+        "__weakref__", "_c", "_dbi", "_ending", "_pydb", "_pyenv", "_slot", "_views", "_write"
     )  # fmt: skip
 
-    _batches: set[scan.Ahead] | None
-    _buf: Any
     _c: Any
+    """The slot's native handle; once the transaction has ended, one that stays closed."""
     _dbi: int
-    _done: bool
-    _parent: Transaction[Any] | None
-    _provisional: list[bytes] | None
+    _ending: Ending | None
     _pydb: _Database
     _pyenv: Environment
-    _reusable: bool
-    _slot: tuple[Any, Any]
+    _slot: Slot
     _views: Views | None
     _write: bool
 
@@ -112,51 +107,51 @@ class Transaction(Ranges[V]):
         buffers: bool | Literal["values"] = False,
     ) -> None:
         try:
-            slot = env._slots.pop()
-        except IndexError:
-            slot = env._new_slot()
+            pool = env._write_slots if write else env._slots
         except AttributeError:
             raise TypeError(f"env must be an open Environment, not {type(env).__name__}") from None
+        try:
+            slot = pool.pop()
+        except IndexError:
+            slot = new_slot(env)
+        slot.pool = pool
         self._slot = slot
-        self._c, self._buf = slot
+        self._c = slot.c
         self._pyenv = env
-        self._reusable = True  # nothing else refers to the handle, so that it can serve another transaction
-        self._done = True
+        self._write = write
+        self._views = None
+        self._ending = None
         if db is None:
             self._dbi = 1
             self._pydb = env._main
         else:
             self._dbi = env._dbi_of(db)
             self._pydb = db
-        self._write = write
-        self._views = None
-        self._batches = None
-        self._parent = None
-        self._provisional = None
-        if parent is not None:
-            rc = self._begin_child(parent, write)
-        else:
-            rc = _begin(self._c, _NULL, True) if write else _begin_read(self._c)
+        rc = self._begin_other(parent, write) if write or parent is not None else _begin_read(slot.c)
         if rc:
             raise self._refused(rc)
-        self._done = False
         if buffers:
-            self._views = Views(env._views, buffers)
+            self._views = self._attach().views = Views(env._views, buffers)
+        elif not GIVES_BACK_EARLY:
+            self._attach()
 
     def _refused(self, rc: int) -> Error:
         if self._write and self._pyenv.readonly and rc != CLOSED:  # LMDB 1.0 has a code of its own for this
             return error("mdb_txn_begin", EACCES).advise(READ_ONLY)
         return error("mdb_txn_begin", rc)
 
-    def _begin_child(self, parent: Transaction[Any], write: bool) -> int:
+    def _begin_other(self, parent: Transaction[Any] | None, write: bool) -> int:
+        """Begin a transaction that writes or is nested."""
+        ending = self._attach()
+        if parent is None:
+            return int(_begin(self._c, _NULL, True))
         if not isinstance(parent, Transaction):
             raise TypeError(f"parent must be a Transaction, not {type(parent).__name__}")
         if parent._pyenv is not self._pyenv:
             raise InvalidParameterError("The parent transaction belongs to another environment", EINVAL)
         if not parent._write:
             raise InvalidParameterError("Transactions cannot be nested in a read-only transaction", EINVAL)
-        self._parent = parent
-        self._reusable = False
+        ending.parent = parent
         parent._settle()
         rc = int(_begin(self._c, parent._c, bool(write)))
         if rc in (EINVAL, BAD_TXN) and not (write or self._pyenv._major):
@@ -164,60 +159,69 @@ class Transaction(Ranges[V]):
         return rc
 
     def __enter__(self) -> Self:
-        if self._done:
+        if self._c is CLOSED_HANDLE:
             raise closed()
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._done:
-            return
-        if exc_type is not None:
+        c, slot = self._c, self._slot
+        if self._ending is None:  # as in _give_back(), without the call
+            if c is not CLOSED_HANDLE:
+                self._c = CLOSED_HANDLE
+                self._slot = CLOSED_SLOT
+                if _commit(c) == 0:
+                    slot.pool = None
+                    self._pyenv._slots.append(slot)
+        elif exc_type is not None:
             self.abort()
-        elif self._batches is not None or self._views is not None or self._provisional is not None:
+        elif c is not CLOSED_HANDLE:
             self._commit(ignore_closed=True)
-        else:  # the usual case, without detours
-            self._done = True
-            rc = _commit(self._c)
-            if rc and rc != CLOSED:
-                self._raise_uncommitted(rc)
-
-    def __del__(self) -> None:
-        try:
-            unused = self._done and self._reusable
-        except AttributeError:  # it was never begun
-            return
-        if unused:
-            self._pyenv._slots.append(self._slot)
-            return
-        if not self._done:
-            self._end()
-            self._forget_provisional()
-        if _release(self._c):
-            self._pyenv._slots.append(self._slot)
 
     # -- ending --
 
-    def _end(self) -> None:
-        """What must happen before LMDB's transaction goes: no iterator runs on, no view is read."""
-        self._done = True
-        if self._batches is not None:
-            self._pyenv._batches.pop(id(self), None)
-            scan.cut(self._batches)
-        if self._views is not None:
-            self._views.release()
+    def _attach(self) -> Ending:
+        """Keep the handle until the transaction is dropped.
 
-    def _register(self, ahead: scan.Ahead) -> None:
-        batches = self._batches
-        if batches is None:
-            self._batches = self._pyenv._batches[id(self)] = batches = set()
-        batches.add(ahead)
+        Whatever uses it without that must look afterwards whether `_c` is the same: another thread may have
+        ended the transaction meanwhile, and begun another with the handle.
+        """
+        if self._ending is not None:
+            return self._ending
+        ending, slot = Ending(self._pyenv, self._slot), self._slot
+        if self._ending is None and self._c is not CLOSED_HANDLE:  # one step up to the end of the block
+            self._ending = ending
+            ending.armed = slot.kept = True
+        return self._ending or ending
+
+    def _give_back(self) -> int | None:
+        """End a transaction that has only read, and leave its slot to others; None if there is more to do."""
+        c, slot = self._c, self._slot
+        if self._ending is not None:  # one step up to the assignments
+            return None
+        if c is CLOSED_HANDLE:
+            return CLOSED
+        self._c = CLOSED_HANDLE
+        self._slot = CLOSED_SLOT
+        rc: int = _commit(c)
+        if rc == 0:
+            slot.pool = None
+            self._pyenv._slots.append(slot)
+        return rc
+
+    @property
+    def _done(self) -> bool:
+        return self._c is CLOSED_HANDLE
+
+    @property
+    def _parent(self) -> Transaction[Any] | None:
+        return None if self._ending is None else self._ending.parent
 
     def _settle(self) -> None:
         """Before a write: put every iterating cursor where its reader is, since LMDB adjusts positions."""
-        if self._batches:
-            scan.settle(self._batches)
+        if self._ending is not None and self._ending.batches:
+            scan.settle(self._ending.batches)
 
     def commit(self) -> None:
         """Make the writes of the transaction durable and visible (`mdb_txn_commit()`).
@@ -231,40 +235,36 @@ class Transaction(Ranges[V]):
         self._commit()
 
     def _commit(self, ignore_closed: bool = False) -> None:
-        self._end()
-        rc = _commit(self._c)
-        if rc == 0:
-            if self._provisional:
-                self._keep_provisional()
-            return
-        if not (ignore_closed and rc == CLOSED):
-            self._raise_uncommitted(rc)
+        rc = self._give_back()
+        if rc is None:
+            rc = self._commit_all()
+        if rc and not (ignore_closed and rc == CLOSED):
+            raise error("mdb_txn_commit", rc)
 
-    def _raise_uncommitted(self, rc: int) -> None:
+    def _commit_all(self) -> int:
+        ending = self._attach()
+        ending.end()
+        c, self._c = self._c, CLOSED_HANDLE
+        rc: int = _commit(c)
         if rc == OTHER_THREAD:
-            self._done = False
+            self._c = c
             if self._views is not None:
                 self._views.resume()
+        elif rc == 0:
+            ending.keep_databases()
         else:
-            self._forget_provisional()
-        raise error("mdb_txn_commit", rc)
+            ending.forget_databases()
+        return rc
 
     def abort(self) -> None:
         """Undo the transaction (`mdb_txn_abort()`). Harmless on a finished one."""
-        self._end()
-        self._forget_provisional()  # before another thread can open them again
-        _abort(self._c)
-
-    def _keep_provisional(self) -> None:
-        """Databases opened here live on: with the parent, or for good."""
-        names, self._provisional = self._provisional, None
-        if names and self._parent is not None:
-            self._parent._provisional = (self._parent._provisional or []) + names
-
-    def _forget_provisional(self) -> None:
-        if self._provisional:
-            self._pyenv._forget_databases(self._provisional)
-            self._provisional = None
+        if self._give_back() is not None:
+            return
+        ending = self._attach()
+        ending.end()
+        ending.forget_databases()  # before another thread can open them again
+        c, self._c = self._c, CLOSED_HANDLE
+        _abort(c)
 
     # -- databases --
 
@@ -274,6 +274,7 @@ class Transaction(Ranges[V]):
         Raises:
             Error: the transaction is finished.
         """
+        self._attach()
         number = lib.zl_txn_id(self._c)
         if number < 0:
             raise error("mdb_txn_id", number)
@@ -288,6 +289,7 @@ class Transaction(Ranges[V]):
         Raises:
             Error: the transaction is finished.
         """
+        self._attach()
         out = ffi.new("uint64_t[6]")
         rc = lib.zl_txn_stat(self._c, self._dbi if db is None else self._pyenv._dbi_of(db), out)
         if rc:
@@ -306,6 +308,7 @@ class Transaction(Ranges[V]):
             InvalidParameterError: the database was dropped before.
             Error: the transaction is finished.
         """
+        self._attach()
         self._settle()
         dbi = self._pyenv._dbi_of(db)
         rc = lib.zl_drop(self._c, dbi, bool(delete))
@@ -336,9 +339,13 @@ class Transaction(Ranges[V]):
             key = as_bytes(key, "key")
         dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
         if self._views is None:
-            n = _get(self._c, dbi, key, len(key))
+            c = self._c
+            n = _get(c, dbi, key, len(key))
+            value = self._slot.buf[:n] if n >= 0 else default
+            if self._c is not c:  # so that this was read in a transaction of another thread
+                raise closed()
             if n >= 0:
-                return self._buf[:n]
+                return value
         else:
             n = _get_place(self._c, dbi, key, len(key))
             if n >= 0:
@@ -351,8 +358,9 @@ class Transaction(Ranges[V]):
         return self._get_pinned(dbi, key, default)
 
     def _get_pinned(self, dbi: int, key: bytes, default: Any) -> Any:
-        view = ffi.new("zl_view *")
-        rc = _get_pin(self._c, dbi, key, len(key), view)
+        self._attach()
+        view, c = ffi.new("zl_view *"), self._c
+        rc = _get_pin(c, dbi, key, len(key), view)
         if rc == NOTFOUND:
             return default
         if rc:
@@ -360,7 +368,7 @@ class Transaction(Ranges[V]):
         try:
             return self._pinned(view.val, view.vlen, VALUE_VIEWS)
         finally:
-            _unpin(self._c)
+            _unpin(c)
 
     def _pinned(self, pointer: Any, length: int, kind: int) -> Any:
         """What pinned memory becomes for the user: a copy, or a view where that is wanted and safe.
@@ -370,7 +378,7 @@ class Transaction(Ranges[V]):
         views = self._views
         if views is None or not views.kinds & kind:
             return ffi.buffer(pointer, length)[:]
-        start = lib.zl_stable_at(self._c, pointer)
+        start = lib.zl_stable_at(self._slot.c, pointer)
         if start < 0:
             return memoryview(ffi.buffer(pointer, length)[:])
         return views.at(start, start + length)
@@ -407,7 +415,7 @@ class Transaction(Ranges[V]):
         """
         if type(key) is not bytes or type(value) is not bytes:
             key, value = as_record(key, value)
-        if self._batches is not None:
+        if self._ending is not None:
             self._settle()
         dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
         flags = 0
@@ -439,7 +447,7 @@ class Transaction(Ranges[V]):
             key = as_bytes(key, "key")
         if type(value) is not bytes:
             value = b"" if value is None else as_bytes(value, "value")
-        if self._batches is not None:
+        if self._ending is not None:
             self._settle()
         dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
         rc = _del(self._c, dbi, key, len(key), value, len(value))

@@ -50,6 +50,7 @@ int zl_env_copy(zl_env *env, const char *path, int fd, unsigned flags, zl_txn *t
 
 /* txn.c */
 zl_txn *zl_txn_new(zl_env *env);
+zl_txn *zl_txn_closed(void);
 char *zl_txn_arena(zl_txn *txn);
 int zl_txn_begin(zl_txn *txn, zl_txn *parent, int write);
 int zl_txn_begin_read(zl_txn *txn);

@@ -5,7 +5,10 @@ unsigned zl_forks;
 
 _Thread_local ZL_FAST_TLS zl_thread zl_current;
 
-static void zl_after_fork(void) { zl_forks++; }
+static void zl_after_fork(void) {
+    zl_forks++;
+    zl_handles_forked();
+}
 
 /* LMDB's assertions guard against damaged files too: unwind to ZL_TRY rather than abort the process. */
 void zl_assert_failed(MDB_env *env, const char *message) {

@@ -211,6 +211,7 @@ void zl_txn_leave(zl_txn *txn);
 void zl_txn_retain(zl_txn *txn);
 void zl_txn_unref(zl_txn *txn);
 void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
+void zl_handles_forked(void);
 int zl_owns_arena(zl_txn *txn);
 int64_t zl_place(zl_txn *txn, const MDB_val *val);
 void zl_touch(const MDB_val *val);

@@ -38,6 +38,14 @@ zl_txn *zl_txn_new(zl_env *env) {
     return txn;
 }
 
+/* A handle that is never used: every call with it returns ZL_CLOSED. */
+static zl_txn zl_never = {.root = &zl_never, .mutex = PTHREAD_MUTEX_INITIALIZER};
+
+zl_txn *zl_txn_closed(void) { return &zl_never; }
+
+/* In the child of a fork(), a thread that it does not have may have locked the handle that all share. */
+void zl_handles_forked(void) { pthread_mutex_init(&zl_never.mutex, NULL); }
+
 char *zl_txn_arena(zl_txn *txn) { return txn->arena; }
 
 void zl_txn_retain(zl_txn *txn) { __atomic_add_fetch(&txn->refs, 1, __ATOMIC_RELAXED); }

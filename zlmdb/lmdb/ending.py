@@ -1,0 +1,127 @@
+"""How transactions end: native handles serve one after the other, and what else must be put in order."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from zlmdb.lmdb import scan
+from zlmdb.lmdb._native import ffi, lib
+
+if TYPE_CHECKING:
+    from zlmdb.lmdb.environment import Environment
+    from zlmdb.lmdb.transaction import Transaction
+    from zlmdb.lmdb.views import Views
+
+GIVES_BACK_EARLY = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
+"""A transaction that only reads leaves its handle to others as soon as it ends, not when it is dropped.
+
+This rests on CPython with a GIL, which switches threads and runs signal handlers at calls and at jumps back
+only: a test and the assignment that follows it are one step. Elsewhere every transaction has an `Ending`.
+"""
+
+CLOSED_HANDLE: Any = lib.zl_txn_closed()
+"""What a transaction has for a handle once it has ended: every call with it reports a closed one."""
+
+_release = lib.zl_txn_release
+
+
+class Slot:
+    """A native handle, which serves one transaction after the other, and the buffer that its results come in.
+
+    Args:
+        c: the handle.
+        buf: the buffer.
+    """
+
+    __slots__ = ("buf", "c", "kept", "pool")
+
+    def __init__(self, c: Any, buf: Any) -> None:
+        self.c = c
+        self.buf = buf
+        self.pool: list[Slot] | None = None
+        """While a transaction has it: where to give it back."""
+        self.kept = False
+        """Someone else gives it back: see `Ending`."""
+
+    def __del__(self) -> None:
+        if self.kept:
+            return
+        if self.pool is None:  # it waited, and its pool is gone
+            self.free()
+        else:  # its transaction was dropped without an end
+            self.give_back(self.pool)
+
+    def give_back(self, pool: list[Slot]) -> None:
+        """The transaction was dropped: abort it if need be, and leave the handle to others."""
+        if _release(self.c):
+            pool.append(Slot(self.c, self.buf))
+
+    def free(self) -> None:
+        """Free the handle, which no transaction has."""
+        self.kept = True
+        lib.zl_txn_unref(self.c)
+
+
+CLOSED_SLOT = Slot(CLOSED_HANDLE, b"")
+CLOSED_SLOT.kept = True
+
+
+def new_slot(env: Environment) -> Slot:
+    """A slot with a new handle."""
+    c = lib.zl_txn_new(env._c)
+    if not c:
+        raise MemoryError
+    return Slot(c, ffi.buffer(lib.zl_txn_arena(c), lib.ZL_ARENA))
+
+
+class Ending:
+    """What must be put in order when a transaction ends, or is dropped, that did more than to read records.
+
+    It is apart from the transaction so that one without it needs no finalizer.
+    """
+
+    __slots__ = ("_env", "_pool", "_slot", "armed", "batches", "parent", "provisional", "views")
+
+    def __init__(self, env: Environment, slot: Slot) -> None:
+        self._env = env
+        self._slot = slot
+        self._pool = slot.pool
+        self.armed = False
+        """It belongs to a transaction."""
+        self.batches: set[scan.Ahead] = set()
+        """What scans have read ahead of their readers."""
+        self.parent: Transaction[Any] | None = None
+        self.provisional: list[bytes] = []
+        """Names of the databases that it has opened."""
+        self.views: Views | None = None
+
+    def __del__(self) -> None:
+        if self.armed and self._pool is not None:
+            self.end()
+            self.forget_databases()
+            self._slot.give_back(self._pool)
+
+    def register(self, ahead: scan.Ahead) -> None:
+        """A scan reads ahead."""
+        self._env._batches[id(self)] = self.batches
+        self.batches.add(ahead)
+
+    def end(self) -> None:
+        """What must happen before LMDB's transaction goes: no iterator runs on, no view is read."""
+        self._env._batches.pop(id(self), None)
+        scan.cut(self.batches)
+        if self.views is not None:
+            self.views.release()
+
+    def keep_databases(self) -> None:
+        """Databases opened here live on: with the parent, or for good."""
+        names, self.provisional = self.provisional, []
+        if names and self.parent is not None and self.parent._ending is not None:
+            self.parent._ending.provisional += names
+
+    def forget_databases(self) -> None:
+        """Databases opened here are gone."""
+        if self.provisional:
+            self._env._forget_databases(self.provisional)
+            self.provisional = []
