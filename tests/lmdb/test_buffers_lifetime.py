@@ -43,13 +43,10 @@ def test_every_view_of_a_scan_ends(filled):
 def test_views_are_forgotten_when_they_die(filled):
     """Nothing adds up in a long transaction."""
     with filled.begin(buffers=True) as txn:
-        for _ in range(20):
+        for _ in range(1000):
             assert sum(len(value) for value in txn.values()) > 70_000
-        gc.collect()
-        refs = txn._views._refs
-        for _ in range(2000):  # each call may find the list too long
-            assert txn.get(b"0007")
-        assert len(refs) < 3000
+        dead_live_on = sys.implementation.name == "pypy"  # for a while
+        assert len(txn._views._refs) < (500_000 if dead_live_on else 3_000)  # of a million views
 
 
 def test_a_transaction_that_gave_no_view(filled):
@@ -241,19 +238,21 @@ def test_views_while_another_process_grows_the_map(run_child, engine):
     assert (child.stdout, child.stderr) == ("good\n", "")
 
 
-MAPPED = """
+KEPT = """
 import gc
 from zlmdb.lmdb._native import ffi
 
 def address_space():
     with open("/proc/self/maps") as maps:
-        return [tuple(int(end, 16) for end in line.split()[0].split("-")) for line in maps]
+        for line in maps:
+            where, access, _ = line.split(None, 2)
+            yield *(int(end, 16) for end in where.split("-")), access
 
 def size():
-    return sum(end - start for start, end in address_space())
+    return sum(end - start for start, end, _ in address_space())
 
-def is_mapped(address):
-    return any(start <= address < end for start, end in address_space())
+def is_kept(address):
+    return any(start <= address < end and access == "r--p" for start, end, access in address_space())
 
 for leak in (False, True):
     env = lmdb.open("env", lib_version=int(sys.argv[1]), grow=True)
@@ -262,14 +261,15 @@ for leak in (False, True):
     before = size()
     txn = env.begin(buffers=True)
     piece = txn.get(b"k")[10:20]
-    address = int(ffi.cast("uintptr_t", ffi.from_buffer(piece)))
+    address = int(ffi.cast("uintptr_t", env._views._map[0]))
     txn.abort()
     if not leak:
         del piece
         for _ in range(5):
             gc.collect()
     env.close()
-    assert is_mapped(address) == leak
+    assert is_kept(address) == leak
+    assert not leak or piece == bytes(10)
     assert before - size() > 1 << 30 or before < 1 << 30, "what was reserved for growth is given back"
 print("good")
 """
@@ -277,5 +277,5 @@ print("good")
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc/self/maps")
 def test_the_map_goes_unless_something_derived_is_alive(run_child, engine):
-    child = run_child(MAPPED, engine)
+    child = run_child(KEPT, engine)
     assert (child.stdout, child.stderr) == ("good\n", "")
