@@ -68,11 +68,12 @@ class Index:
 
     def entry(self, key: Any, value: Any) -> Entry | None:
         """Return the index record of a record; None if its index key is null."""
-        index_key = self.fkey(value)
+        fkey, encode_key, encode_primary = self.fkey, self._encode_key, self._encode_primary
+        index_key = fkey(value)
         if index_key is None or (index_key.__class__ is tuple and any(part is None for part in index_key)):
             return None
         try:
-            return self._encode_key(index_key), self._encode_primary(key)
+            return encode_key(index_key), encode_primary(key)
         except Exception as error:
             self.pmap._attached()
             raise EncodeError(
@@ -130,6 +131,7 @@ def store(
     pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, value: Any, record_key: bytes, data: bytes
 ) -> None:
     """Store a record and its index records."""
+    put_records = txn._put_records
     records: tuple[bytes, ...] = (record_key, data)
     for index in pmap._indexes.values():
         entry = index.entry(key, value)
@@ -140,7 +142,7 @@ def store(
                 index.check_free(txn, entry, key)
             records += entry
     try:
-        old = txn._put_records(records)
+        old = put_records(records)
     except BadValsizeError:  # of which map?
         for index in pmap._indexes.values():
             prefix = index.pmap._attached()
@@ -150,7 +152,7 @@ def store(
         raise
     if old is not None:
         stale = [] if old == data else _stale(pmap, txn, key, old, records)
-        txn._put_records(records, True)
+        put_records(records, True)
         for entry_key in stale:
             txn.delete(entry_key)
 

@@ -70,9 +70,12 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             UsageError: The subscript is not an open transaction and a key of the map.
             DecodeError: The record cannot be read.
         """
-        try:  # not with _locate(), for speed
+        # For speed without _locate(), and functions that are attributes are looked up before they are called:
+        # CPython takes self.f() for a method, and looks for it in the class first.
+        try:
             txn, key = subscript
-            data = txn._get(self._record_key(key))
+            encode, get = self._record_key, txn._get
+            data = get(encode(key))
         except LmdbError as error:
             txn._refuse(error)
         except Exception as error:
@@ -80,7 +83,8 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         if not data:
             return None
         try:
-            return self._load_view(data) if txn._buffers else self._load(data)
+            load = self._load_view if txn._buffers else self._load
+            return load(data)
         except Exception as error:
             raise self._undecodable(self._bound(key), error) from error
 
@@ -97,12 +101,12 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         """
         try:
             txn, key = subscript
-            record_key = self._record_key(key)
-            put = txn._put
+            encode, dump, put = self._record_key, self._dump, txn._put
+            record_key = encode(key)
         except Exception as error:
             raise self._bad_subscript(subscript, error) from error
         try:
-            data = self._dump(value)  # type: ignore[arg-type]
+            data = dump(value)  # type: ignore[arg-type]
         except Exception as error:
             raise self._unencodable(key, value, error) from error
         try:
