@@ -7,8 +7,7 @@ import mmap
 import operator
 import os
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.errors import InvalidError, VersionMismatchError, error
@@ -139,8 +138,7 @@ def check_room(map_size: int) -> None:
         raise error("mdb_env_set_mapsize", code).advise("choose a smaller map_size") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):  # a dataclass would import for as long as all the rest
     """The sizes and numbers of `Environment`, checked."""
 
     map_size: int
