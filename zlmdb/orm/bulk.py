@@ -20,7 +20,7 @@ V = TypeVar("V")
 
 GROUP_BYTES = 8 * 1024 * 1024
 GROUP_RECORDS = 20_000
-"""At most so much is written in one go: the more, the more neighbours meet in it, but the less stays in caches."""
+"""At most so much is written in one go: with more, more neighbours meet, with less, it stays in caches."""
 FIRST_BATCH, MOST = 16, 1000
 """Records that are encoded at once: first few, because they may be large."""
 
