@@ -286,3 +286,10 @@ def test_at_the_end_of_the_program(run_child, tmp_path, engine):
     )
     result = run_child(program, tmp_path / "env", engine)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_an_environment_that_outlives_its_modules_is_closed_silently(run_python):
+    """A reference from `sys` keeps the variables of the program until those of the package are gone."""
+    program = "import sys\nfrom zlmdb import lmdb\nenv = lmdb.open('db')\nsys.excepthook = lambda *_: env\n"
+    done = run_python("-c", program)
+    assert (done.returncode, done.stderr) == (0, "")

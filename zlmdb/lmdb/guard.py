@@ -69,6 +69,8 @@ class Registration:
             self._keys |= keys
 
     def _remove(self, keys: set[Key]) -> None:
+        if _lock is None:  # Python is ending, and has emptied this module
+            return
         with _lock:
             for key in keys:
                 if _open.get(key) is self:
