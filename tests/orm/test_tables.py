@@ -116,6 +116,15 @@ def test_slots_in_the_middle_are_not_used_again(db):
         assert [pmap.count(txn) for pmap in maps] == [10, 0, 0]
 
 
+def test_slots_with_records_of_others_are_not_taken(db):
+    """Slots that an application uses by number have records, but no metadata."""
+    with db.begin(write=True) as txn:
+        for slot in (1, 2, 4):
+            zlmdb.MapOidOid(slot)[txn, 1] = 1
+    tables = [db.attach_table(new_table()) for _ in range(3)]
+    assert [pmap._slot for pmap in tables] == [3, 5, 6]
+
+
 def test_a_dropped_map_takes_its_indexes_along(db):
     users, index = (
         db.attach_table(new_table(name="Users")),

@@ -283,7 +283,7 @@ class Database:
         return Transaction(self, write=write, buffers=buffers, stats=stats)
 
     def attach_table(self, klass: type[Map], *, rename: bool = False) -> Map:
-        """Return the map of a table in this database; a new table gets the slot after the last one in use.
+        """Return the map of a table in this database; a new one gets the slot after the last in use.
 
         Args:
             klass: A map class decorated with `table`.

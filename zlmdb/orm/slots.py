@@ -87,16 +87,19 @@ def _parsed(key: bytes, data: bytes) -> SlotInfo:
     return info
 
 
-def next_slot(slots: dict[UUID, SlotInfo]) -> int:
-    """Return the number of a new slot: the one after the last that is in use.
+def next_slot(txn: Transaction, slots: dict[UUID, SlotInfo]) -> int:
+    """Return the number of a new slot: the first one without records after the last that is in use.
+
+    A slot without metadata has records if it is used by its number.
 
     Raises:
         SlotError: There is none.
     """
     last = max((info.slot for info in slots.values()), default=0)
-    if last == LAST_SLOT:
-        raise SlotError(f"no slot is free: slot {LAST_SLOT} is in use, and lower ones are not used again")
-    return last + 1
+    for slot in range(last + 1, LAST_SLOT + 1):
+        if not any(txn._opened().keys(prefix=slot.to_bytes(2, "big"), limit=1)):
+            return slot
+    raise SlotError(f"no slot is free after slot {last}, the last one in use; lower ones are not used again")
 
 
 def write_slot(txn: Transaction, info: SlotInfo) -> None:

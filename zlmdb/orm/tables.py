@@ -113,7 +113,7 @@ def _class_name(name: str) -> str:
 def _noted(txn: Transaction, oid: UUID, name: str, description: str | None) -> SlotInfo:
     """Write the metadata of a table, in its slot or a new one."""
     slots = read_slots(txn)
-    slot = slots[oid].slot if oid in slots else next_slot(slots)
+    slot = slots[oid].slot if oid in slots else next_slot(txn, slots)
     info = SlotInfo(oid, slot, name, description)
     write_slot(txn, info)
     return info
