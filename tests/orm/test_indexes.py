@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
+import cbor2
 import pytest
 
 import zlmdb
@@ -293,6 +294,16 @@ def test_an_index_that_cannot_be_rebuilt_stays_as_it_is(db):
         assert dict(by_email.select(txn)) == before
         txn.put(b"\0\1short", b"\x01")
         del users[txn, 1399]
+        txn.put(b"\0\1" + (1398).to_bytes(8, "big"), cbor2.dumps({"no": "email"}))
+        uses = [
+            lambda: users.check_indexes(txn),
+            lambda: users.__setitem__((txn, 1398), {"email": "new"}),
+            lambda: users.__delitem__((txn, 1398)),
+        ]
+        for use in uses:
+            with pytest.raises(DecodeError, match=r"key int 1398: .* KeyError: 'email'"):
+                use()
+        txn.delete(b"\0\1" + (1398).to_bytes(8, "big"))
     with db.begin(write=True) as txn:
         txn.delete(b"\0\1" + (1400).to_bytes(8, "big"))
         with pytest.raises(DecodeError, match="key with bytes 73686f7274"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import zlmdb
-from zlmdb.lmdb.verify import verify
+from zlmdb.lmdb.verify import VerifyError, verify
 from zlmdb.orm import maintenance
 from zlmdb.orm.errors import BackupError, FormatError, OpenError, UsageError
 
@@ -87,6 +87,13 @@ def test_a_backup_replaces_nothing_and_leaves_nothing_behind(tmp_path, monkeypat
             db.backup(str(tmp_path / "missing" / "backup"))
         monkeypatch.setattr("zlmdb.lmdb.verify.verify", lambda _path: ["page 5: bad", "page 6: bad"])
         with pytest.raises(BackupError, match="page 5: bad; page 6: bad"):
+            db.backup(str(target))
+
+        def fail(_path):
+            raise VerifyError("the meta pages disagree")
+
+        monkeypatch.setattr("zlmdb.lmdb.verify.verify", fail)
+        with pytest.raises(BackupError, match="the meta pages disagree"):
             db.backup(str(target))
         assert os.listdir(tmp_path) == ["db"]
         db.backup(str(target), verify=False)

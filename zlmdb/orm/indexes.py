@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from zlmdb.lmdb.errors import BadValsizeError
-from zlmdb.orm.errors import DecodeError, EncodeError, NullValueConstraint, UniqueValueConstraint
+from zlmdb.orm.errors import DecodeError, EncodeError, Error, NullValueConstraint, UniqueValueConstraint
 from zlmdb.orm.parts import shown
 
 if TYPE_CHECKING:
@@ -79,6 +79,15 @@ class Index:
             raise EncodeError(
                 f"{self}, index key {shown(index_key)}, record {shown(key)}: {error}"
             ) from error
+
+    def stored_entry(self, record_key: bytes, key: Any, value: Any) -> Entry | None:
+        """Return the index record of a record that is stored; one that the function fails for is damaged."""
+        try:
+            return self.entry(key, value)
+        except Error:
+            raise
+        except Exception as error:
+            raise self.owner._undecodable(record_key, error) from error
 
     def entries(self, keys: list[Any], values: list[Any]) -> tuple[list[bytes], list[bytes]]:
         """Return the index records of records that are to be stored: their keys, and their values.
@@ -162,7 +171,9 @@ def _stale(
 ) -> list[bytes]:
     """Return the keys of the index records that go when these records replace the old ones."""
     old_value = pmap._decoded(txn, records[0], old_data)
-    old_entries = [(index, index.entry(key, old_value)) for index in pmap._indexes.values()]
+    old_entries = [
+        (index, index.stored_entry(records[0], key, old_value)) for index in pmap._indexes.values()
+    ]
     return [
         entry[0]
         for index, entry in old_entries
@@ -176,7 +187,7 @@ def remove(pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, record_key
     if data is None:
         return
     value = pmap._decoded(txn, record_key, data)
-    entries = [(index, index.entry(key, value)) for index in pmap._indexes.values()]
+    entries = [(index, index.stored_entry(record_key, key, value)) for index in pmap._indexes.values()]
     for index, entry in entries:
         if entry is not None and index.holds(txn, entry):
             txn.delete(entry[0])
@@ -269,7 +280,7 @@ def _check_index_records(index: Index, txn: Transaction, batch: list[Entry], rep
         data = found.get(record_key)
         if data is None:
             report.extra.append(_index_key(index, entry[0]))
-        elif index.entry(key, owner._decoded(txn, record_key, data)) != entry:
+        elif index.stored_entry(record_key, key, owner._decoded(txn, record_key, data)) != entry:
             report.stale.append(_index_key(index, entry[0]))
 
 
@@ -295,7 +306,7 @@ def _entries(index: Index, txn: Transaction) -> Iterator[tuple[Any, Entry | None
     owner = index.owner
     for record_key, data in txn._opened().items(prefix=owner._attached()):
         key = owner._decoded_key(record_key)
-        yield key, index.entry(key, owner._decoded(txn, record_key, data))
+        yield key, index.stored_entry(record_key, key, owner._decoded(txn, record_key, data))
 
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:

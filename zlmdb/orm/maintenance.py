@@ -61,9 +61,12 @@ def _new_directory(target: Path, replace: bool = False) -> Iterator[Path]:
 
 
 def _verify(directory: Path) -> None:
-    from zlmdb.lmdb.verify import verify
+    from zlmdb.lmdb.verify import VerifyError, verify
 
-    problems = verify(str(directory))
+    try:
+        problems = verify(str(directory))
+    except VerifyError as error:
+        problems = [str(error)]
     if problems:
         raise BackupError(f"the copy is damaged, and so the database may be: {'; '.join(problems[:5])}")
 
