@@ -54,6 +54,8 @@ def test_not_a_parent(env, wrong, unraisable):
 def test_not_a_transaction_of_a_cursor(env, wrong, unraisable):
     with pytest.raises(TypeError, match="txn must be a Transaction, not"):
         lmdb.Cursor(env.open_db(), wrong)
+    with env.begin() as txn, pytest.raises(TypeError, match="txn must be a Transaction, not"):
+        lmdb.Cursor(env.open_db(), txn.cursor())
     gc.collect()
     assert unraisable == []
 
