@@ -240,3 +240,32 @@ def test_a_smaller_map_does_not_shorten_the_file(open_env, tmp_path, run_child, 
         assert (result.stdout, result.stderr) == ("0\n", "")
         assert (tmp_path / "env" / "data.mdb").stat().st_size == size
     assert len(env.get(b"large")) == 8 << 20
+
+
+def test_another_thread_closes_meanwhile(open_env, in_thread, monkeypatch):
+    """Part of the resizing is Python's, and lets other threads run: closing waits for the rest of it."""
+    env = open_env()
+    cut_batches = env._cut_batches
+    closing = []
+
+    def cut_while_another_closes():
+        if not closing:
+            closing.append(threading.current_thread())
+            closing[0] = in_thread(env.close)
+            with pytest.raises(lmdb.Error, match="closed"):  # as soon as it has begun
+                env.stat()
+        cut_batches()
+
+    monkeypatch.setattr(env, "_cut_batches", cut_while_another_closes)
+    env.set_mapsize(1 << 22)
+    assert closing[0].result() is None
+    open_env()
+
+
+def test_a_finalizer_closes_meanwhile(open_env, monkeypatch):
+    """It runs in the thread that resizes, and so cannot wait for it."""
+    env = open_env()
+    monkeypatch.setattr(env, "_release_views", lambda: monkeypatch.undo() or env.close() or False)
+    with pytest.raises(lmdb.Error, match="closed"):
+        env.set_mapsize(1 << 22)
+    open_env()

@@ -171,8 +171,16 @@ static void zl_end_transactions(zl_env *env, int readers_only) {
     pthread_mutex_unlock(&env->mutex);
 }
 
+/* What another thread is in the middle of, and closing must wait for. */
+static int zl_is_used_elsewhere(zl_env *env) { /* zl_env.mutex held */
+    pthread_t self = pthread_self();
+    return zl_env_is_busy(env) || (env->resizing && !pthread_equal(env->resizer, self)) ||
+           (env->writing && !env->doomed && !pthread_equal(env->writer, self));
+}
+
 /* First half of closing: no call can enter any more, every transaction is finished.  Waits for a write
- * transaction of another thread to end.  Returns ZL_CLOSED if the environment was closed before. */
+ * transaction and for a resizing of another thread to end.  Returns ZL_CLOSED if the environment was closed
+ * before. */
 int zl_env_shut(zl_env *env) {
     if (env->forks != zl_forks)
         return ZL_CLOSED;
@@ -183,7 +191,7 @@ int zl_env_shut(zl_env *env) {
     }
     __atomic_store_n(&env->closing, 1, __ATOMIC_SEQ_CST);
     pthread_cond_broadcast(&env->changed);
-    while (zl_env_is_busy(env) || (env->writing && !env->doomed && !pthread_equal(env->writer, pthread_self())))
+    while (zl_is_used_elsewhere(env))
         pthread_cond_wait(&env->changed, &env->mutex);
     pthread_mutex_unlock(&env->mutex);
     zl_end_transactions(env, 0);
@@ -204,6 +212,7 @@ void zl_env_close(zl_env *env, int keep_mapped) {
     (void)rc;
 }
 
+/* Resizing has two halves, and Python runs between them. */
 int zl_env_resize_begin(zl_env *env) {
     int rc = 0;
     pthread_mutex_lock(&env->mutex);
@@ -214,6 +223,7 @@ int zl_env_resize_begin(zl_env *env) {
     else if (env->writing)
         rc = ZL_WRITER_ACTIVE;
     else {
+        env->resizer = pthread_self();
         __atomic_store_n(&env->resizing, 1, __ATOMIC_SEQ_CST);
         while (zl_env_is_busy(env))
             pthread_cond_wait(&env->changed, &env->mutex);
@@ -225,10 +235,12 @@ int zl_env_resize_begin(zl_env *env) {
 }
 
 int zl_env_resize_end(zl_env *env, size_t map_size, int keep_mapped) {
-    int rc;
-    env->keep_mapped = keep_mapped;
-    ZL_TRY(rc, env->ops->env_set_mapsize(env->env, map_size));
-    env->keep_mapped = 0;
+    int rc = ZL_CLOSED;
+    if (env->env) { /* else a finalizer has closed it in between */
+        env->keep_mapped = keep_mapped;
+        ZL_TRY(rc, env->ops->env_set_mapsize(env->env, map_size));
+        env->keep_mapped = 0;
+    }
     pthread_mutex_lock(&env->mutex);
     __atomic_store_n(&env->resizing, 0, __ATOMIC_SEQ_CST);
     pthread_cond_broadcast(&env->changed);

@@ -122,6 +122,7 @@ struct zl_env {
     zl_txn *handles;      /* every transaction handle, in use or not */
     int writing;          /* a top-level write transaction is open, or about to be */
     pthread_t writer;     /* its thread */
+    pthread_t resizer;    /* the thread that resizes the map */
     MDB_txn *doomed;      /* a write transaction aborted by another thread than its own */
     MDB_txn **spare;      /* finished read transactions kept for reuse */
     unsigned char **page_uses; /* what its pages are known to be fit for (page_check.h) */
