@@ -67,7 +67,7 @@ class Cursor(Iteration[V]):
             self._buf = txn._slot.buf
         except AttributeError:
             raise TypeError(f"txn must be a Transaction, not {type(txn).__name__}") from None
-        txn._attach()
+        self._batches = txn._attach().watched()
         out = ffi.new("zl_cursor **")
         rc = lib.zl_cursor_open(txn._c, txn._pyenv._dbi_of(db), out)
         if rc:

@@ -102,10 +102,10 @@ class Ending:
             self.forget_databases()
             self._slot.give_back(self._pool)
 
-    def register(self, ahead: scan.Ahead) -> None:
-        """A scan reads ahead."""
+    def watched(self) -> set[scan.Ahead]:
+        """The batches, which the environment knows of from now on: it cuts them when it closes."""
         self._env._batches[id(self)] = self.batches
-        self.batches.add(ahead)
+        return self.batches
 
     def end(self) -> None:
         """What must happen before LMDB's transaction goes: no iterator runs on, no view is read."""

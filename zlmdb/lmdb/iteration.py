@@ -29,9 +29,10 @@ _start = lib.zl_cursor_start
 class Iteration(Handle, Generic[V]):
     """The part of a cursor that iterates; see `Cursor`."""
 
-    __slots__ = ("_ahead", "_c", "_most", "_pytxn")
+    __slots__ = ("_ahead", "_batches", "_c", "_most", "_pytxn")
 
     _ahead: scan.Ahead | None
+    _batches: set[scan.Ahead]
     _c: Any
     _most: int
     _pytxn: Transaction[V]
@@ -41,18 +42,16 @@ class Iteration(Handle, Generic[V]):
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead.cut()
-            self._forget(ahead)
+            self._most = ahead.taken() or 1
+            self._batches.discard(ahead)
 
     def _settle(self) -> None:
         """Stand where a scan over this cursor has brought its reader."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead.settle()
-            self._forget(ahead)
-
-    def _forget(self, ahead: scan.Ahead) -> None:
-        self._most = ahead.taken() or 1
-        self._pytxn._attach().batches.discard(ahead)
+            self._most = ahead.taken() or 1
+            self._batches.discard(ahead)
 
     def _iterate(self, op: int, keys: bool, values: bool, start: int | None) -> Iterator[Any]:
         if self._ahead is not None:

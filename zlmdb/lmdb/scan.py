@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import marshal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb._native import ffi, lib
@@ -48,7 +49,7 @@ _loads = marshal.loads
 class Chunk:
     """Memory that C fills with byte strings."""
 
-    __slots__ = ("_data", "_lengths", "_places", "_view", "c")
+    __slots__ = ("_data", "_lengths", "_places", "_view", "c", "decode")
 
     def __init__(self) -> None:
         self._data = ffi.new("char[]", CHUNK_BYTES + lib.ZL_SLACK)
@@ -57,33 +58,25 @@ class Chunk:
         self.c = ffi.new("zl_chunk *", (self._data, CHUNK_BYTES, self._lengths, 0, self._places))
         buffer = ffi.buffer(self._data)
         self._view: Any = memoryview(buffer) if _MARSHAL else buffer
+        self.decode: Callable[[], list[Any]] = partial(_loads, self._view) if _MARSHAL else self._decode_plain
+        """Gives the byte strings that C wrote; None where it wrote none."""
 
     def places(self, count: int) -> list[int]:
         """Where in the map `count` byte strings begin and end, in turns."""
         places: list[int] = ffi.unpack(self._places, 2 * count)
         return places
 
-    if _MARSHAL:
-
-        def decode(self) -> list[Any]:
-            """The byte strings that C wrote; None where it wrote none."""
-            decoded: list[Any] = _loads(self._view)
-            return decoded
-
-    else:
-
-        def decode(self) -> list[Any]:
-            """The byte strings that C wrote; None where it wrote none."""
-            out: list[Any] = []
-            at, view, lengths = 0, self._view, self._lengths
-            for index in range(self.c.count):
-                length = lengths[index]
-                if length == 0xFFFFFFFF:
-                    out.append(None)
-                else:
-                    out.append(view[at : at + length])
-                    at += length
-            return out
+    def _decode_plain(self) -> list[Any]:
+        out: list[Any] = []
+        at, view, lengths = 0, self._view, self._lengths
+        for index in range(self.c.count):
+            length = lengths[index]
+            if length == 0xFFFFFFFF:
+                out.append(None)
+            else:
+                out.append(view[at : at + length])
+                at += length
+        return out
 
 
 _chunks: list[Chunk] = []
@@ -103,12 +96,12 @@ give_chunk = _chunks.append
 class Ahead:
     """What a scan has read ahead of its reader, from the cursor `c` by moves of `op`."""
 
-    __slots__ = ("_c", "_op", "_what", "delivered", "items", "iterator", "settled", "unseen")
+    __slots__ = ("_c", "_op", "_width", "delivered", "items", "iterator", "settled", "unseen")
 
     def __init__(self, c: Any, op: int, what: int, items: list[Any], iterator: Any) -> None:
         self._c = c
         self._op = op
-        self._what = what
+        self._width = 2 if what == ITEMS else 1
         self.items = items
         self.iterator = iterator
         self.delivered = len(items)
@@ -142,14 +135,11 @@ class Ahead:
             return
         left = self.cut()
         if left:
-            _rewind(self._c, self._op & ~ADVANCE, self._records(left) - self.unseen)
+            _rewind(self._c, self._op & ~ADVANCE, left // self._width - self.unseen)
 
     def taken(self) -> int:
         """How many records the reader has taken, once they are cut."""
-        return self._records(self.delivered)
-
-    def _records(self, items: int) -> int:
-        return items // 2 if self._what == ITEMS else items
+        return self.delivered // self._width
 
 
 def cut(batches: set[Ahead]) -> None:
@@ -201,7 +191,9 @@ class Scan:
                 ahead = None
             if cursor._ahead is not None:
                 cursor._settle()
-        items = self._read(cursor, min(self._most, MOST))
+        if self._most > MOST:
+            self._most = MOST
+        items = self._read(cursor, self._most, self._op)
         if not items:
             cursor._drop_batch()
             raise StopIteration
@@ -210,7 +202,7 @@ class Scan:
             ahead.refill(items, iterator)
         else:
             self._ahead = cursor._ahead = ahead = Ahead(cursor._c, self._op, self._what, items, iterator)
-            cursor._pytxn._attach().register(ahead)
+            cursor._batches.add(ahead)
         return zip(iterator, iterator) if self._what == ITEMS else iterator  # noqa: B905 (strict= doubles the cost)
 
     def _resume(self, last: Ahead) -> None:
@@ -219,10 +211,7 @@ class Scan:
         if not last.unseen:
             self._op |= ADVANCE
 
-    def _read(self, cursor: Cursor[Any], most: int) -> list[Any]:
-        return self._copy(cursor, most, self._op)
-
-    def _copy(self, cursor: Cursor[Any], most: int, op: int) -> list[Any]:
+    def _read(self, cursor: Cursor[Any], most: int, op: int) -> list[Any]:
         try:
             chunk = _chunks.pop()
         except IndexError:
@@ -255,9 +244,9 @@ class ViewScan(Scan):
         self._views = views
         self._kinds = what * KEY_VIEWS & views.kinds
 
-    def _read(self, cursor: Cursor[Any], most: int) -> list[Any]:
+    def _read(self, cursor: Cursor[Any], most: int, op: int) -> list[Any]:
         chunk = take_chunk()
-        n = _fill(cursor._c, chunk.c, self._what | self._kinds, self._op, min(most, VIEWS_MOST))
+        n = _fill(cursor._c, chunk.c, self._what | self._kinds, op, min(most, VIEWS_MOST))
         items = self._decode(chunk, n) if n > 0 else []
         give_chunk(chunk)
         if n >= 0:
@@ -265,7 +254,7 @@ class ViewScan(Scan):
         if n != LARGE:
             raise error("mdb_cursor_get", n)
         # The cursor stands on a page that the transaction has written.
-        copies = self._copy(cursor, most, self._op & ~ADVANCE)
+        copies = super()._read(cursor, most, op & ~ADVANCE)
         if self._what == ITEMS and not self._kinds & KEY_VIEWS:
             copies[1::2] = map(_as_view, copies[1::2])
             return copies
