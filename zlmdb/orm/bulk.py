@@ -30,12 +30,20 @@ Columns = tuple[list[bytes], list[bytes]]
 
 def get_many(pmap: PersistentMap[K, V], txn: Transaction, keys: Iterable[K]) -> list[V | None]:
     """Return the values of the keys; see `PersistentMap.get_many`."""
-    record_keys = [pmap._bound(key) for key in keys]
+    keys = list(keys)
+    try:
+        record_keys = list(map(pmap._record_key, keys))
+    except Exception:  # noqa: BLE001 (raised again, with the key that it is about)
+        record_keys = list(map(pmap._bound, keys))
     found = txn._get_many(record_keys)
-    return [
-        pmap._decoded(txn, record_key, data) if (data := found.get(record_key)) else None
-        for record_key in record_keys
-    ]
+    load = pmap._load_view if txn._buffers else pmap._load
+    try:
+        return [load(data) if data else None for data in map(found.get, record_keys)]
+    except Exception:  # noqa: BLE001 (likewise)
+        return [
+            pmap._decoded(txn, record_key, data) if (data := found.get(record_key)) else None
+            for record_key in record_keys
+        ]
 
 
 def put_many(pmap: PersistentMap[K, V], txn: Transaction, items: Iterable[tuple[K, V | None]]) -> int:

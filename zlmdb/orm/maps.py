@@ -170,7 +170,7 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
     # -- many records --
 
     def put_many(self, txn: Transaction, items: Iterable[tuple[K, V | None]]) -> int:
-        """Store many records, several times faster than one by one.
+        """Store many records in one call.
 
         They are written in groups of some megabytes. If one is refused, it is not written, but those in the
         groups before it are.
