@@ -110,7 +110,7 @@ def read_until_the_end(txn, started, got):
     started.wait()
     with contextlib.suppress(lmdb.Error):
         while True:
-            got.append(txn.get(b"0500"))
+            got.append(txn.get(b"0500", b"missing"))
             got.extend(txn.values(b"0100", b"0120"))
 
 
@@ -125,6 +125,7 @@ def can_be_read(view):
 @pytest.mark.usefixtures("frequent_switches")
 def test_threads_read_while_the_transaction_ends(filled):
     """Each view that a thread gets ends, also one that it gets at that moment."""
+    nothing = filled.open_db(b"nothing")
     for _ in range(20):
         txn = filled.begin(buffers=True)
         started = threading.Barrier(3)
@@ -136,8 +137,11 @@ def test_threads_read_while_the_transaction_ends(filled):
         while not all(got) and any(thread.is_alive() for thread in threads):
             pass
         txn.abort()
+        empty = [filled.begin(db=nothing, buffers=True) for _ in range(3)]  # one of them gets its handle
         for thread in threads:
             thread.join()
+        for other in empty:
+            other.abort()
         assert all(got)
         assert not any(map(can_be_read, chain.from_iterable(got)))
 

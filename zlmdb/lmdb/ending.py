@@ -34,7 +34,7 @@ class Slot:
         buf: the buffer.
     """
 
-    __slots__ = ("buf", "c", "kept", "pool")
+    __slots__ = ("buf", "c", "kept", "pool", "views")
 
     def __init__(self, c: Any, buf: Any) -> None:
         self.c = c
@@ -43,6 +43,8 @@ class Slot:
         """While a transaction has it: where to give it back."""
         self.kept = False
         """Someone else gives it back: see `Ending`."""
+        self.views: Views | None = None
+        """What the transaction has given away."""
 
     def __del__(self) -> None:
         if self.kept:
@@ -54,6 +56,8 @@ class Slot:
 
     def give_back(self, pool: list[Slot]) -> None:
         """The transaction was dropped: abort it if need be, and leave the handle to others."""
+        if self.views is not None:
+            self.views.release()
         if _release(self.c):
             pool.append(Slot(self.c, self.buf))
 
@@ -94,7 +98,7 @@ class Ending:
         self.parent: Transaction[Any] | None = None
         self.provisional: list[bytes] = []
         """Names of the databases that it has opened."""
-        self.views: Views | None = None
+        self.views = slot.views
 
     def __del__(self) -> None:
         if self.armed and self._pool is not None:

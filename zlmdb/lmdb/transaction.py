@@ -119,7 +119,7 @@ class Transaction(Ranges[V]):
         self._c = slot.c
         self._pyenv = env
         self._write = write
-        self._views = None
+        self._views = slot.views = Views(env._views, buffers) if buffers else None
         self._ending = None
         if db is None:
             self._dbi = 1
@@ -130,9 +130,7 @@ class Transaction(Ranges[V]):
         rc = self._begin_other(parent, write) if write or parent is not None else _begin_read(slot.c)
         if rc:
             raise self._refused(rc)
-        if buffers:
-            self._views = self._attach().views = Views(env._views, buffers)
-        elif not GIVES_BACK_EARLY:
+        if not GIVES_BACK_EARLY:
             self._attach()
 
     def _refused(self, rc: int) -> Error:
@@ -171,6 +169,8 @@ class Transaction(Ranges[V]):
             if c is not CLOSED_HANDLE:
                 self._c = CLOSED_HANDLE
                 self._slot = CLOSED_SLOT
+                if self._views is not None:
+                    self._views.release()
                 if _commit(c) == 0:
                     slot.pool = None
                     self._pyenv._slots.append(slot)
@@ -204,6 +204,8 @@ class Transaction(Ranges[V]):
             return CLOSED
         self._c = CLOSED_HANDLE
         self._slot = CLOSED_SLOT
+        if self._views is not None:
+            self._views.release()
         rc: int = _commit(c)
         if rc == 0:
             slot.pool = None
@@ -347,10 +349,13 @@ class Transaction(Ranges[V]):
             if n >= 0:
                 return value
         else:
-            n = _get_place(self._c, dbi, key, len(key))
+            c = self._c
+            n = _get_place(c, dbi, key, len(key))
             if n >= 0:
                 start = n >> LENGTH_BITS
                 return self._views.at(start, start + (n & LENGTH_MASK))
+            if self._c is not c:
+                raise closed()
         if n == NOTFOUND:
             return default
         if n != LARGE:

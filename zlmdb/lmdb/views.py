@@ -183,7 +183,8 @@ class Views:
             return
         base.release()
         self._base = None
-        for ref in self._refs.copy():
+        refs, self._refs = self._refs, []
+        for ref in refs:
             view = ref()
             if view is not None:
                 try:
