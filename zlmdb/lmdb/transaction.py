@@ -6,16 +6,14 @@ from errno import EACCES, EINVAL
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from zlmdb.lmdb import bulk, scan
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.buffers import as_bytes, as_record
+from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.cursor import Cursor
-from zlmdb.lmdb.database import DUPSORT, _Database
+from zlmdb.lmdb.database import _Database
 from zlmdb.lmdb.ending import CLOSED_HANDLE, CLOSED_SLOT, GIVES_BACK_EARLY, Ending, Slot, new_slot
 from zlmdb.lmdb.errors import (
     BAD_TXN,
     DBIS_BUSY,
-    KEYEXIST,
     LARGE,
     NOTFOUND,
     READ_ONLY,
@@ -24,8 +22,8 @@ from zlmdb.lmdb.errors import (
     closed,
     error,
 )
-from zlmdb.lmdb.ranges import Ranges
 from zlmdb.lmdb.views import LENGTH_BITS, LENGTH_MASK, VALUE_VIEWS, Views
+from zlmdb.lmdb.writing import Writing
 
 if TYPE_CHECKING:
     from typing import Self
@@ -48,18 +46,16 @@ OTHER_THREAD: int = lib.ZL_OTHER_THREAD
 
 _abort = lib.zl_txn_abort
 _commit = lib.zl_txn_commit
-_del = lib.zl_del
 _begin = lib.zl_txn_begin
 _begin_read = lib.zl_txn_begin_read
 _get = lib.zl_get
 _get_pin = lib.zl_get_pin
 _get_place = lib.zl_get_place
-_put = lib.zl_put
 _unpin = lib.zl_unpin
 _NULL = ffi.NULL
 
 
-class Transaction(Ranges[V]):
+class Transaction(Writing[V]):
     """A transaction of an environment (`mdb_txn_begin()`); as a context manager it commits, or aborts on an
     exception.
 
@@ -219,11 +215,6 @@ class Transaction(Ranges[V]):
     @property
     def _parent(self) -> Transaction[Any] | None:
         return None if self._ending is None else self._ending.parent
-
-    def _settle(self) -> None:
-        """Before a write: put every iterating cursor where its reader is, since LMDB adjusts positions."""
-        if self._ending is not None and self._ending.batches:
-            scan.settle(self._ending.batches)
 
     def commit(self) -> None:
         """Make the writes of the transaction durable and visible (`mdb_txn_commit()`).
@@ -387,80 +378,6 @@ class Transaction(Ranges[V]):
         if start < 0:
             return memoryview(ffi.buffer(pointer, length)[:])
         return views.at(start, start + length)
-
-    def put(
-        self,
-        key: bytes,
-        value: bytes,
-        dupdata: bool = True,
-        overwrite: bool = True,
-        append: bool = False,
-        db: _Database | None = None,
-    ) -> bool:
-        """Store a record (`mdb_put()`).
-
-        Args:
-            key: the key, 1 to `Environment.max_key_size()` bytes.
-            value: the value; None counts as b"".
-            dupdata: in a dupsort database, also accept a pair that exists already (nothing changes).
-            overwrite: replace an existing value. In a dupsort database: add to the values of an existing key.
-            append: the key (in a dupsort database, the pair) sorts after all others: faster, and refused with
-                False if it does not.
-            db: the database; by default the transaction's.
-
-        Returns:
-            True if the record was stored, False if `dupdata`, `overwrite` or `append` forbade it.
-
-        Raises:
-            ReadonlyError: the transaction is read-only.
-            BadValsizeError: the key is empty or too long, or the value's length does not fit a dupsort
-                database.
-            MapFullError: the map is full; the transaction must be aborted.
-            Error: the transaction is finished.
-        """
-        if type(key) is not bytes or type(value) is not bytes:
-            key, value = as_record(key, value)
-        if self._ending is not None:
-            self._settle()
-        dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
-        flags = 0
-        if append:
-            flags = bulk.put_flags(
-                dupdata, overwrite, append, (self._pydb if db is None else db)._flags & DUPSORT
-            )
-        elif not (overwrite and dupdata):
-            flags = (0 if overwrite else bulk.NOOVERWRITE) | (0 if dupdata else bulk.NODUPDATA)
-        rc = _put(self._c, dbi, key, len(key), value, len(value), flags)
-        if rc == 0:
-            return True
-        if rc == KEYEXIST:
-            return False
-        raise self._pyenv._record_error("mdb_put", rc, key, value)
-
-    def delete(self, key: bytes, value: bytes = b"", db: _Database | None = None) -> bool:
-        """Delete a key (`mdb_del()`); in a dupsort database, with a non-empty `value`, only that pair.
-
-        Returns:
-            True if something was deleted.
-
-        Raises:
-            ReadonlyError: the transaction is read-only.
-            BadValsizeError: the key is empty or too long.
-            Error: the transaction is finished.
-        """
-        if type(key) is not bytes:
-            key = as_bytes(key, "key")
-        if type(value) is not bytes:
-            value = b"" if value is None else as_bytes(value, "value")
-        if self._ending is not None:
-            self._settle()
-        dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
-        rc = _del(self._c, dbi, key, len(key), value, len(value))
-        if rc == 0:
-            return True
-        if rc == NOTFOUND:
-            return False
-        raise self._pyenv._record_error("mdb_del", rc, key)
 
     def replace(self, key: bytes, value: bytes, db: _Database | None = None) -> bytes | None:
         """Store a record and return the value that it replaces, or None; see `Cursor.replace()`."""

@@ -1,0 +1,115 @@
+"""Records are written: what a transaction does without a cursor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zlmdb.lmdb import bulk, scan
+from zlmdb.lmdb._native import lib
+from zlmdb.lmdb.buffers import as_bytes, as_record
+from zlmdb.lmdb.database import DUPSORT, _Database
+from zlmdb.lmdb.errors import KEYEXIST, NOTFOUND
+from zlmdb.lmdb.ranges import Ranges
+
+if TYPE_CHECKING:
+    from zlmdb.lmdb.ending import Ending
+    from zlmdb.lmdb.environment import Environment
+    from zlmdb.lmdb.transaction import V
+else:
+    from typing import TypeVar
+
+    V = TypeVar("V")
+
+_del = lib.zl_del
+_put = lib.zl_put
+
+
+class Writing(Ranges[V]):
+    """The part of `Transaction` that stores and deletes records."""
+
+    __slots__ = ()
+
+    _c: Any
+    _dbi: int
+    _ending: Ending | None
+    _pydb: _Database
+    _pyenv: Environment
+
+    def _settle(self) -> None:
+        """Before a write: put every iterating cursor where its reader is, since LMDB adjusts positions."""
+        if self._ending is not None and self._ending.batches:
+            scan.settle(self._ending.batches)
+
+    def put(
+        self,
+        key: bytes,
+        value: bytes,
+        dupdata: bool = True,
+        overwrite: bool = True,
+        append: bool = False,
+        db: _Database | None = None,
+    ) -> bool:
+        """Store a record (`mdb_put()`).
+
+        Args:
+            key: the key, 1 to `Environment.max_key_size()` bytes.
+            value: the value; None counts as b"".
+            dupdata: in a dupsort database, also accept a pair that exists already (nothing changes).
+            overwrite: replace an existing value. In a dupsort database: add to the values of an existing key.
+            append: the key (in a dupsort database, the pair) sorts after all others: faster, and refused with
+                False if it does not.
+            db: the database; by default the transaction's.
+
+        Returns:
+            True if the record was stored, False if `dupdata`, `overwrite` or `append` forbade it.
+
+        Raises:
+            ReadonlyError: the transaction is read-only.
+            BadValsizeError: the key is empty or too long, or the value's length does not fit a dupsort
+                database.
+            MapFullError: the map is full; the transaction must be aborted.
+            Error: the transaction is finished.
+        """
+        if type(key) is not bytes or type(value) is not bytes:
+            key, value = as_record(key, value)
+        if self._ending is not None:
+            self._settle()
+        dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
+        flags = 0
+        if append:
+            flags = bulk.put_flags(
+                dupdata, overwrite, append, (self._pydb if db is None else db)._flags & DUPSORT
+            )
+        elif not (overwrite and dupdata):
+            flags = (0 if overwrite else bulk.NOOVERWRITE) | (0 if dupdata else bulk.NODUPDATA)
+        rc = _put(self._c, dbi, key, len(key), value, len(value), flags)
+        if rc == 0:
+            return True
+        if rc == KEYEXIST:
+            return False
+        raise self._pyenv._record_error("mdb_put", rc, key, value)
+
+    def delete(self, key: bytes, value: bytes = b"", db: _Database | None = None) -> bool:
+        """Delete a key (`mdb_del()`); in a dupsort database, with a non-empty `value`, only that pair.
+
+        Returns:
+            True if something was deleted.
+
+        Raises:
+            ReadonlyError: the transaction is read-only.
+            BadValsizeError: the key is empty or too long.
+            Error: the transaction is finished.
+        """
+        if type(key) is not bytes:
+            key = as_bytes(key, "key")
+        if type(value) is not bytes:
+            value = b"" if value is None else as_bytes(value, "value")
+        if self._ending is not None:
+            self._settle()
+        dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
+        rc = _del(self._c, dbi, key, len(key), value, len(value))
+        if rc == 0:
+            return True
+        if rc == NOTFOUND:
+            return False
+        raise self._pyenv._record_error("mdb_del", rc, key)
