@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb import scan
@@ -39,7 +40,7 @@ class Slot:
     def __init__(self, c: Any, buf: Any) -> None:
         self.c = c
         self.buf = buf
-        self.pool: list[Slot] | None = None
+        self.pool: deque[Slot] | None = None
         """While a transaction has it: where to give it back."""
         self.kept = False
         """Someone else gives it back: see `Ending`."""
@@ -54,7 +55,7 @@ class Slot:
         else:  # its transaction was dropped without an end
             self.give_back(self.pool)
 
-    def give_back(self, pool: list[Slot]) -> None:
+    def give_back(self, pool: deque[Slot]) -> None:
         """The transaction was dropped: abort it if need be, and leave the handle to others."""
         if self.views is not None:
             self.views.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
@@ -94,8 +95,8 @@ class Environment(Copying):
         self.readonly = bool(readonly)
         self._path = raw
         self._grow = limits.grow
-        self._slots: list[Slot] = []
-        self._write_slots: list[Slot] = []
+        self._slots: deque[Slot] = deque()  # a list would free its memory each time that it becomes empty
+        self._write_slots: deque[Slot] = deque()
         self._batches: dict[int, set[scan.Ahead]] = {}
 
         if create and subdir and not readonly:

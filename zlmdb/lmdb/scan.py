@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import marshal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ class Chunk:
         return out
 
 
-_chunks: list[Chunk] = []
+_chunks: deque[Chunk] = deque()
 
 
 def take_chunk() -> Chunk:
