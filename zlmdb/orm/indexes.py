@@ -140,7 +140,6 @@ def store(
     pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, value: Any, record_key: bytes, data: bytes
 ) -> None:
     """Store a record and its index records."""
-    put_records = txn._put_records
     records: tuple[bytes, ...] = (record_key, data)
     for index in pmap._indexes.values():
         entry = index.entry(key, value)
@@ -151,7 +150,7 @@ def store(
                 index.check_free(txn, entry, key)
             records += entry
     try:
-        old = put_records(records)
+        old = txn._put_records(records)
     except BadValsizeError:  # of which map?
         for index in pmap._indexes.values():
             prefix = index.pmap._attached()
@@ -161,7 +160,7 @@ def store(
         raise
     if old is not None:
         stale = [] if old == data else _stale(pmap, txn, key, old, records)
-        put_records(records, True)
+        txn._put_records(records, overwrite=True)
         for entry_key in stale:
             txn.delete(entry_key)
 

@@ -25,14 +25,12 @@ from zlmdb.orm.parts import (
     Bytes16,
     Bytes20,
     Bytes32,
-    NativeTimestamp,
     NativeUint16,
     NonEmptyString,
     Oid,
     Part,
     Slot,
     String,
-    Timestamp,
     Uint8,
     Uint16,
     Uint64,
@@ -40,6 +38,7 @@ from zlmdb.orm.parts import (
     Uuid,
     shown,
 )
+from zlmdb.orm.timestamps import NativeTimestamp, Timestamp
 
 __all__ = [
     "Bytes16", "Bytes20", "Bytes32", "Key", "NativeTimestamp", "NativeUint16", "NonEmptyString", "Oid",

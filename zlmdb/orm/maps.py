@@ -74,8 +74,8 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         # CPython takes self.f() for a method, and looks for it in the class first.
         try:
             txn, key = subscript
-            encode, get = self._record_key, txn._get
-            data = get(encode(key))
+            encode = self._record_key
+            data = txn._txn.get(encode(key))  # type: ignore[union-attr]
         except LmdbError as error:
             txn._refuse(error)
         except Exception as error:

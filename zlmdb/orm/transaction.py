@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -118,12 +117,9 @@ class Transaction:
     def _set(self, txn: lmdb.Transaction[Any] | None) -> None:
         """Use LMDB's transaction, with its methods at hand for the hot paths of maps."""
         self._txn = txn
-        self._get: Callable[..., Any] = _not_open if txn is None else txn.get
         self._put: Callable[..., bool] = _not_open if txn is None else txn.put
-        self._put_records: Callable[..., Any] = _not_open if txn is None else partial(put_records, txn)
         if txn is not None and self._stats is not None:
             self._put = self._counted_put
-            self._put_records = self._counted_put_records
 
     def _counted_put(self, key: bytes, data: bytes, overwrite: bool = True) -> bool:
         stored = self._opened().put(key, data, overwrite=overwrite)
@@ -131,8 +127,9 @@ class Transaction:
             self._stats.puts += 1
         return stored
 
-    def _counted_put_records(self, records: tuple[bytes, ...], overwrite: bool = False) -> bytes | None:
-        old = put_records(self._opened(), records, overwrite)
+    def _put_records(self, records: tuple[bytes, ...], overwrite: bool = False) -> bytes | None:
+        """Store raw keys and values, in turn; none if the first key has a value, which is returned."""
+        old = put_records(self._txn or _not_open(), records, overwrite)
         if old is None and self._stats is not None:
             self._stats.puts += len(records) // 2
         return old
@@ -197,7 +194,7 @@ class Transaction:
         Raises:
             UsageError: The transaction is not open.
         """
-        data: bytes | memoryview | None = self._get(key)
+        data: bytes | memoryview | None = self._opened().get(key)
         return data
 
     def put(self, key: bytes, data: bytes, overwrite: bool = True) -> bool:

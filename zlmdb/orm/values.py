@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from zlmdb.orm.errors import EncodeError, UsageError
 from zlmdb.orm.keys import Key
-from zlmdb.orm.parts import Bytes20, Part, Timestamp, shown
+from zlmdb.orm.parts import Bytes20, Part, shown
+from zlmdb.orm.timestamps import Timestamp
 
 if TYPE_CHECKING:
     import numpy as np
