@@ -5,7 +5,7 @@
 
 Each round runs the same work in a fresh process of each interpreter, in turns. The table shows medians of CPU
 time in microseconds per record, and how many times as fast this zlmdb is. Records have one index on a string.
-The rows "codec" are the codec alone, with the functions between objects and plain data: no release can store or
+The rows "codec" are the codec alone, with the functions between objects and plain data: nothing can store or
 read a record in less.
 """
 
