@@ -157,6 +157,21 @@ def test_moves_between_keys(dup_cursor):
     assert dup_cursor.prev_nodup() is False
 
 
+@pytest.mark.parametrize("by", ["next_nodup", "iternext_nodup"])
+def test_after_the_last_key_there_is_no_next_value_either(dup_cursor, by):
+    """LMDB would go on with the second value of the last key."""
+    assert dup_cursor.set_key(b"c")
+    if by == "next_nodup":
+        assert dup_cursor.next_nodup() is False
+    else:
+        assert list(dup_cursor.iternext_nodup()) == [b"c"]
+    assert dup_cursor.next() is False
+    assert dup_cursor.next_nodup() is False
+    assert dup_cursor.item() == EMPTY
+    assert dup_cursor.first()
+    assert dup_cursor.next()
+
+
 def test_set_key_dup(dup_cursor):
     assert dup_cursor.set_key_dup(b"a", b"2") is True
     assert dup_cursor.item() == (b"a", b"2")

@@ -78,7 +78,7 @@ int zl_cursor_step(zl_cursor *cursor, MDB_cursor_op op) {
     int rc = cursor->txn->ops->cursor_get(cursor->cursor, &cursor->key, &cursor->val, op);
     cursor->valid = rc == 0;
     cursor->seen = cursor->txn->mutations;
-    cursor->at_end = 0;
+    cursor->at_end = rc == MDB_NOTFOUND && op == MDB_NEXT_NODUP ? ZL_AT_LAST_KEY : 0;
     return rc;
 }
 
@@ -89,16 +89,17 @@ int zl_cursor_refresh(zl_cursor *cursor) {
     return cursor->seen == cursor->txn->mutations ? 0 : zl_cursor_step(cursor, MDB_GET_CURRENT);
 }
 
-/* Behind the last record, where a failed set_range leads: there is nothing next, and the last is previous. */
-static int zl_cursor_from_end(int op) {
-    switch (op) {
+/* What a move is where set_range or next_nodup have found nothing: there is nothing next, and behind all records the
+ * last is previous.  (LMDB would go on among the duplicates of the last key.) */
+static int zl_cursor_from_end(const zl_cursor *cursor, int op) {
+    switch (cursor->valid ? -1 : op) {
     case MDB_NEXT:
     case MDB_NEXT_DUP:
     case MDB_NEXT_NODUP:
         return -1;
     case MDB_PREV:
     case MDB_PREV_NODUP:
-        return MDB_LAST;
+        return cursor->at_end == ZL_AT_END ? MDB_LAST : op;
     default:
         return op;
     }
@@ -108,7 +109,7 @@ int zl_cursor_move(zl_cursor *cursor, int op) {
     int rc = zl_cursor_enter(cursor);
     if (rc)
         return rc;
-    if (cursor->at_end && (op = zl_cursor_from_end(op)) < 0)
+    if (cursor->at_end && (op = zl_cursor_from_end(cursor, op)) < 0)
         return zl_cursor_leave(cursor, MDB_NOTFOUND);
     ZL_TRY(rc, zl_cursor_step(cursor, op));
     if (rc == 0 && (op == MDB_FIRST_DUP || op == MDB_LAST_DUP)) /* these two yield a value only */
@@ -123,7 +124,7 @@ int zl_cursor_start(zl_cursor *cursor, int op) { return cursor->valid ? 0 : zl_c
 static int zl_cursor_found(zl_cursor *cursor, int rc, int op) {
     if (rc == MDB_NOTFOUND) {
         cursor->txn->ops->zl_cursor_forget(cursor->cursor);
-        cursor->at_end = op == MDB_SET_RANGE;
+        cursor->at_end = op == MDB_SET_RANGE ? ZL_AT_END : 0;
     }
     return zl_cursor_leave(cursor, rc);
 }

@@ -161,7 +161,7 @@ struct zl_cursor {
     zl_cursor *next, **link;
     MDB_dbi dbi;
     int valid;      /* positioned on a record */
-    int at_end;     /* unpositioned behind the last record, by set_range */
+    int at_end;     /* unpositioned at one of ZL_AT_* */
     int failed;     /* what a fill met behind the records it delivered */
     unsigned seen;  /* mutations of the transaction when key and val were read */
     MDB_val key, val;
@@ -170,6 +170,7 @@ struct zl_cursor {
     char *limit;
 };
 
+enum { ZL_AT_LAST_KEY = 1, ZL_AT_END }; /* by next_nodup; by set_range: behind all records */
 enum { ZL_BOUND_NONE, ZL_BOUND_BELOW, ZL_BOUND_FROM };
 enum { ZL_KEYS = 1, ZL_VALUES = 2, ZL_ITEMS = 3 };
 enum { ZL_KEY_VIEWS = 4, ZL_VALUE_VIEWS = 8 }; /* beside them: these are to be views */
