@@ -10,6 +10,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
+from zlmdb.lmdb.errors import Error
+
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,13 +73,17 @@ class WriterThread(ThreadPoolExecutor):
         super().__init__(max_workers=1, thread_name_prefix="zlmdb-writer")
 
 
+class FinishedError(Error, RuntimeError):
+    """A write transaction has ended: an `Error` as without asyncio, and what its executor raises then."""
+
+
 async def run(executor: Executor | None, function: Callable[[], R]) -> R:
     """Run `function` in `executor`, to its end even if the task that waits for it is cancelled."""
     try:
         future = asyncio.get_running_loop().run_in_executor(executor, function)
     except RuntimeError:
         if isinstance(executor, WriterThread):
-            return function()  # The transaction has ended, which `function` will not fail to notice.
+            return _after_the_end(function)
         raise
     try:
         return await asyncio.shield(future)
@@ -87,6 +93,14 @@ async def run(executor: Executor | None, function: Callable[[], R]) -> R:
                 await asyncio.wait([future])
         future.exception()  # Seen: otherwise asyncio logs it.
         raise
+
+
+def _after_the_end(function: Callable[[], R]) -> R:
+    """Call a function of a transaction that has ended, which it will not fail to notice."""
+    try:
+        return function()
+    except Error as error:
+        raise FinishedError(error.what, error.code) from None
 
 
 class Scoped:

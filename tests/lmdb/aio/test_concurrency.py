@@ -145,8 +145,9 @@ def test_use_after_the_end(run, write):
         async with aenv.begin(write=write) as txn:
             cursor = await txn.cursor()
         for use in (lambda: txn.get(b"00"), txn.commit, txn.cursor, cursor.first):
-            with pytest.raises(lmdb.Error, match="closed/deleted/dropped"):
+            with pytest.raises(lmdb.Error, match="closed/deleted/dropped") as caught:
                 await use()
+            assert isinstance(caught.value, RuntimeError) is write  # which the executor of a writer raises
         await txn.abort()
         await cursor.close()
 
