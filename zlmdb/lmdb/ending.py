@@ -94,28 +94,35 @@ class Ending:
         self._pool = slot.pool
         self.armed = False
         """It belongs to a transaction."""
-        self.batches: set[scan.Ahead] = set()
-        """What scans have read ahead of their readers."""
+        self.batches: set[scan.Ahead] | None = None
+        """What scans have read ahead of their readers, once there are cursors."""
         self.parent: Transaction[Any] | None = None
         self.provisional: list[bytes] = []
         """Names of the databases that it has opened."""
         self.views = slot.views
 
     def __del__(self) -> None:
-        if self.armed and self._pool is not None:
-            self.end()
-            self.forget_databases()
-            self._slot.give_back(self._pool)
+        pool, slot = self._pool, self._slot
+        if self.armed and pool is not None:
+            if self.batches is not None or self.views is not None:
+                self.end()
+            if self.provisional:
+                self.forget_databases()
+            if _release(slot.c):
+                pool.append(Slot(slot.c, slot.buf))
 
     def watched(self) -> set[scan.Ahead]:
         """The batches, which the environment knows of from now on: it cuts them when it closes."""
+        if self.batches is None:
+            self.batches = set()
         self._env._batches[id(self)] = self.batches
         return self.batches
 
     def end(self) -> None:
         """What must happen before LMDB's transaction goes: no iterator runs on, no view is read."""
-        self._env._batches.pop(id(self), None)
-        scan.cut(self.batches)
+        if self.batches is not None:
+            self._env._batches.pop(id(self), None)
+            scan.cut(self.batches)
         if self.views is not None:
             self.views.release()
 

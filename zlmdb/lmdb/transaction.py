@@ -236,17 +236,19 @@ class Transaction(Writing[V]):
 
     def _commit_all(self) -> int:
         ending = self._attach()
-        ending.end()
+        if ending.batches is not None or ending.views is not None:
+            ending.end()
         c, self._c = self._c, CLOSED_HANDLE
         rc: int = _commit(c)
         if rc == OTHER_THREAD:
             self._c = c
             if self._views is not None:
                 self._views.resume()
-        elif rc == 0:
-            ending.keep_databases()
-        else:
-            ending.forget_databases()
+        elif ending.provisional:
+            if rc == 0:
+                ending.keep_databases()
+            else:
+                ending.forget_databases()
         return rc
 
     def abort(self) -> None:
