@@ -35,8 +35,9 @@ NEXT, PREV = 8, 12  # MDB_cursor_op
 CHUNK_BYTES = 128 * 1024
 """Larger chunks fall out of the processor's cache and are slower."""
 FIRST_BATCH, AFTER_SETTLING, MOST = 16, 1, 8192
-VIEWS_MOST = 512
-MOST_PLACES = 2 * VIEWS_MOST
+VIEWS_MOST = 128
+"""With more, each batch of views and weak references to them would set off the garbage collector."""
+MOST_PLACES = 1024
 """Of keys and values: what a chunk has room for."""
 
 _MARSHAL = sys.implementation.name == "cpython"
