@@ -113,8 +113,9 @@ class Ending:
 
     def watched(self) -> set[scan.Ahead]:
         """The batches, which the environment knows of from now on: it cuts them when it closes."""
-        if self.batches is None:
-            self.batches = set()
+        batches: set[scan.Ahead] = set()
+        if self.batches is None:  # and still is in the next line: see GIVES_BACK_EARLY
+            self.batches = batches
         self._env._batches[id(self)] = self.batches
         return self.batches
 
