@@ -81,7 +81,7 @@ def new_slot(env: Environment) -> Slot:
 
 
 class Ending:
-    """What must be put in order when a transaction ends, or is dropped, that did more than to read records.
+    """What must be put in order when a transaction with more than plain reads and writes ends, or is dropped.
 
     It is apart from the transaction so that one without it needs no finalizer.
     """
@@ -130,8 +130,8 @@ class Ending:
     def keep_databases(self) -> None:
         """Databases opened here live on: with the parent, or for good."""
         names, self.provisional = self.provisional, []
-        if names and self.parent is not None and self.parent._ending is not None:
-            self.parent._ending.provisional += names
+        if names and self.parent is not None:
+            self.parent._attach().provisional += names
 
     def forget_databases(self) -> None:
         """Databases opened here are gone."""

@@ -136,7 +136,6 @@ class Transaction(Writing[V]):
 
     def _begin_other(self, parent: Transaction[Any] | None, write: bool) -> int:
         """Begin a transaction that writes or is nested."""
-        ending = self._attach()
         if parent is None:
             return int(_begin(self._c, _NULL, True))
         if not isinstance(parent, Transaction):
@@ -145,7 +144,7 @@ class Transaction(Writing[V]):
             raise InvalidParameterError("The parent transaction belongs to another environment", EINVAL)
         if not parent._write:
             raise InvalidParameterError("Transactions cannot be nested in a read-only transaction", EINVAL)
-        ending.parent = parent
+        self._attach().parent = parent
         parent._settle()
         rc = int(_begin(self._c, parent._c, bool(write)))
         if rc in (EINVAL, BAD_TXN) and not (write or self._pyenv._major):
@@ -161,7 +160,7 @@ class Transaction(Writing[V]):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         c, slot = self._c, self._slot
-        if self._ending is None:  # as in _give_back(), without the call
+        if self._ending is None and not self._write:  # as in _give_back(), without the call
             if c is not CLOSED_HANDLE:
                 self._c = CLOSED_HANDLE
                 self._slot = CLOSED_SLOT
@@ -173,7 +172,9 @@ class Transaction(Writing[V]):
         elif exc_type is not None:
             self.abort()
         elif c is not CLOSED_HANDLE:
-            self._commit(ignore_closed=True)
+            rc = self._commit_all()
+            if rc and rc != CLOSED:
+                raise error("mdb_txn_commit", rc)
 
     # -- ending --
 
@@ -194,7 +195,7 @@ class Transaction(Writing[V]):
     def _give_back(self) -> int | None:
         """End a transaction that has only read, and leave its slot to others; None if there is more to do."""
         c, slot = self._c, self._slot
-        if self._ending is not None:  # one step up to the assignments
+        if self._ending is not None or self._write:  # one step up to the assignments
             return None
         if c is CLOSED_HANDLE:
             return CLOSED
@@ -225,40 +226,43 @@ class Transaction(Writing[V]):
             Error: the transaction is finished, or is a write transaction of another thread.
             MapFullError, DiskError: there is no room for the writes; nothing is committed.
         """
-        self._commit()
-
-    def _commit(self, ignore_closed: bool = False) -> None:
         rc = self._give_back()
         if rc is None:
             rc = self._commit_all()
-        if rc and not (ignore_closed and rc == CLOSED):
+        if rc:
             raise error("mdb_txn_commit", rc)
 
     def _commit_all(self) -> int:
-        ending = self._attach()
-        if ending.batches is not None or ending.views is not None:
-            ending.end()
-        c, self._c = self._c, CLOSED_HANDLE
+        """Commit what may have written; the slot stays until the transaction is dropped."""
+        c, self._c = self._c, CLOSED_HANDLE  # from now on nothing can be attached
+        self._before_end()
+        ending = self._ending
         rc: int = _commit(c)
         if rc == OTHER_THREAD:
             self._c = c
             if self._views is not None:
                 self._views.resume()
-        elif ending.provisional:
+        elif ending is not None and ending.provisional:
             if rc == 0:
                 ending.keep_databases()
             else:
                 ending.forget_databases()
         return rc
 
+    def _before_end(self) -> None:
+        if self._ending is not None:
+            self._ending.end()
+        elif self._views is not None:
+            self._views.release()
+
     def abort(self) -> None:
         """Undo the transaction (`mdb_txn_abort()`). Harmless on a finished one."""
         if self._give_back() is not None:
             return
-        ending = self._attach()
-        ending.end()
-        ending.forget_databases()  # before another thread can open them again
         c, self._c = self._c, CLOSED_HANDLE
+        self._before_end()
+        if self._ending is not None:
+            self._ending.forget_databases()  # before another thread can open them again
         _abort(c)
 
     # -- databases --
