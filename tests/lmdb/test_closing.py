@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -117,6 +118,44 @@ def test_waits_for_a_write_transaction_of_another_thread(env, open_env, in_threa
     writer.result()
     assert order == ["written", "closed"]
     assert open_env().stat()["entries"] == 200
+
+
+def test_copy_that_waits_for_a_writer(env, in_thread, tmp_path):
+    """One thread writes and closes, another waits in copy() for the writer to end: none may wait for ever."""
+    copying = threading.Event()
+    (tmp_path / "copy").mkdir()
+
+    def copy():
+        copying.set()
+        env.copy(str(tmp_path / "copy"))
+
+    env.begin(write=True)
+    copier = in_thread(copy)
+    assert copying.wait(30)
+    env.close()
+    with suppress(lmdb.Error):  # if it was waiting
+        copier.result()
+
+
+def test_after_another_thread_has_aborted_a_write_transaction(run_child, tmp_path, engine):
+    """The lock of that thread is in memory that it uses again when it next locks something."""
+    program = (
+        "import threading\n"
+        "path, engine = sys.argv[1], int(sys.argv[2])\n"
+        "begun, closed = threading.Event(), threading.Event()\n"
+        "def work():\n"
+        "    txns.append(env.begin(write=True)); begun.set(); closed.wait()\n"
+        "    with lmdb.open(path + '2', lib_version=engine) as other, other.begin(write=True) as txn:\n"
+        "        print(txn.put(b'k', b'v'))\n"
+        "txns = []\n"
+        "env = lmdb.open(path, lib_version=engine)\n"
+        "thread = threading.Thread(target=work); thread.start(); begun.wait()\n"
+        "txns.pop().abort(); env.close(); closed.set(); thread.join()\n"
+        "with lmdb.open(path, lib_version=engine) as env, env.begin(write=True) as txn: print(txn.id())"
+    )
+    result = run_child(program, tmp_path / "env", engine)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["True", "1"]
 
 
 def test_a_waiting_writer_gets_an_error(env, in_thread):

@@ -249,3 +249,12 @@ def test_the_parent_while_a_child_is_open(env):
             parent.put(b"l", b"parent")
         child.commit()
         assert parent.get(b"k") == b"child"
+
+
+def test_no_nesting_with_writemap(open_env):
+    env = open_env(writemap=True)
+    with env.begin(write=True) as parent:
+        with pytest.raises(lmdb.InvalidParameterError, match="writemap=True"):
+            env.begin(write=True, parent=parent)
+        parent.put(b"k", b"v")
+    assert env.get(b"k") == b"v"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from contextlib import suppress
@@ -59,6 +60,25 @@ def test_failure_keeps_the_map(open_env, tmp_path, engine, run_child, writemap):
     result = run_child(program, tmp_path / "env", engine, writemap)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == ["MemoryError", "1048576 1 b'value'", "True", "b'new'"]
+
+
+@pytest.mark.parametrize("grow", [False, True])
+def test_a_file_that_may_not_grow_keeps_the_map(open_env, tmp_path, engine, run_child, grow):
+    program = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "path, engine, grow = sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'True'\n"
+        "env = lmdb.open(path, map_size=1 << 20, lib_version=engine, writemap=True, grow=grow)\n"
+        "with env.begin(write=True) as txn: txn.put(b'key', b'value')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, 1 << 21))\n"
+        "try: env.set_mapsize(1 << 24)\n"
+        "except lmdb.Error as error: print(error.code)\n"
+        "print(env.info()['map_size'], env.get(b'key'))\n"
+        "with env.begin(write=True) as txn: print(txn.put(b'key', b'new'))"
+    )
+    result = run_child(program, tmp_path / "env", engine, grow)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [str(errno.EFBIG), "1048576 b'value'", "True"]
 
 
 def test_an_interruption_does_not_leave_it_resizing(env, in_thread, monkeypatch):

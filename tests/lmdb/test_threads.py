@@ -244,6 +244,34 @@ def test_a_doomed_transaction_does_not_hang_other_writers(env, in_thread):
     in_thread(lambda: env.begin(write=True).abort()).result()
 
 
+def test_a_thread_that_exits_ends_its_write_transaction(env, in_thread):
+    """LMDB would take the environment for damaged by a thread that died."""
+    txn = in_thread(lambda: env.begin(write=True)).result()
+    with env.begin(write=True) as next_one:
+        next_one.put(b"k", b"v")
+    with pytest.raises(lmdb.Error, match=CLOSED):
+        txn.put(b"l", b"w")
+    assert list(env.begin().keys()) == [b"k"]
+
+
+def test_a_thread_that_exits_ends_a_doomed_transaction(env, in_thread):
+    begun, aborted = threading.Event(), threading.Event()
+
+    def work():
+        txns.append(env.begin(write=True))
+        begun.set()
+        assert aborted.wait(30)
+
+    txns: list[lmdb.Transaction] = []
+    in_thread(work)
+    assert begun.wait(30)
+    txns.pop().abort()
+    aborted.set()
+    with env.begin(write=True) as txn:
+        txn.put(b"k", b"v")
+    assert env.get(b"k") == b"v"
+
+
 def test_readers_move_between_threads(env, in_thread):
     with env.begin(write=True) as txn:
         for i in range(100):

@@ -197,7 +197,6 @@ class Environment(Copying):
         """
         self._check_open()
         size = opening.count("map_size", map_size, opening.MAX_SIZE)
-        opening.check_room(size)
         rc = lib.zl_env_resize_begin(self._c)
         if rc:
             raise error("mdb_env_set_mapsize", rc)
@@ -208,7 +207,7 @@ class Environment(Copying):
         finally:  # else every other thread would wait for the resizing to end
             rc = lib.zl_env_resize_end(self._c, size, keep_mapped)
         if rc:
-            raise error("mdb_env_set_mapsize", rc)
+            raise error("mdb_env_set_mapsize", rc).advise("the former map stays: choose a smaller map_size")
 
     # -- databases --
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import operator
 import os
 from contextlib import suppress
@@ -119,23 +118,6 @@ def count(name: str, value: int, most: int = MAX_COUNT) -> int:
     if number > most:
         raise OverflowError(f"{name} must be <= {most}, not {number}")
     return number
-
-
-def check_room(map_size: int) -> None:
-    """See whether a map of this size fits into the address space.
-
-    LMDB gives up the map that it has before it makes another, and where that fails it is left without any.
-
-    Raises:
-        MemoryError: it does not fit.
-    """
-    if map_size == 0 or not hasattr(mmap, "MAP_PRIVATE"):
-        return
-    try:
-        mmap.mmap(-1, map_size, flags=mmap.MAP_PRIVATE, prot=0).close()
-    except OSError as problem:
-        code = problem.errno or errno.ENOMEM
-        raise error("mdb_env_set_mapsize", code).advise("choose a smaller map_size") from None
 
 
 class Limits(NamedTuple):  # a dataclass would import for as long as all the rest

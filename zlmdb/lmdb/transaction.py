@@ -149,6 +149,8 @@ class Transaction(Writing[V]):
         rc = int(_begin(self._c, parent._c, bool(write)))
         if rc in (EINVAL, BAD_TXN) and not (write or self._pyenv._major):
             raise InvalidParameterError("A read-only transaction nests in LMDB 1.0 environments only", EINVAL)
+        if rc in (EINVAL, BAD_TXN) and self._pyenv.flags()["writemap"]:
+            raise InvalidParameterError("Write transactions do not nest with writemap=True", EINVAL)
         return rc
 
     def __enter__(self) -> Self:

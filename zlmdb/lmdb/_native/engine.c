@@ -34,6 +34,9 @@ static int zl_bad_free_list(const size_t *list);
 static void zl_page_written(MDB_env *env, size_t pgno, size_t count);
 static void zl_pages_undone(MDB_env *env);
 static int zl_txn_failed(MDB_txn *txn);
+#define zl_writers_out(env) zl_writers_out(zl_env_of(env))
+#define zl_writers_in(env) zl_writer_done(zl_env_of(env))
+static zl_env *zl_env_of(MDB_env *env);
 #define ZL_FILE_PAGES(env) (((zl_env *)(env)->me_userctx)->file_pages)
 #define ZL_BAD_OVERFLOW(txn, head, page, pages) zl_bad_overflow(txn, head, page, pages)
 
@@ -118,6 +121,8 @@ static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, 
 static int zl_munmap(MDB_env *env, void *addr, size_t len) {
     zl_env *zenv = zl_env_of(env);
 
+    if (zenv && zenv->keep_lock && addr == (void *)env->me_txns)
+        return 0;
     if (!zenv || addr != (void *)env->me_map)
         return munmap(addr, len);
     zl_pages_end(zenv);
@@ -169,6 +174,27 @@ static int zl_map_grow(MDB_env *env, size_t pages) {
         rc = zl_extend_map(env, size);
     }
     pthread_mutex_unlock(&zenv->map_mutex);
+    return rc;
+}
+
+/* LMDB gives up its map before it makes another, and goes on without one where that fails: bring the former one back.
+ * Where there is no room even for that, the environment can only be closed. */
+static int zl_env_set_mapsize(MDB_env *env, size_t size) {
+    static MDB_meta none;
+    size_t former = env->me_mapsize;
+    int rc, mapped = env->me_map != NULL;
+
+    if (env->me_flags & MDB_FATAL_ERROR)
+        return MDB_PANIC;
+    rc = mdb_env_set_mapsize(env, size);
+    if (!rc || !mapped || env->me_map)
+        return rc;
+    env->me_mapsize = former;
+    env->me_maxpg = former / env->me_psize;
+    if (mdb_env_map(env, NULL)) {
+        env->me_flags |= MDB_FATAL_ERROR;
+        env->me_metas[0] = env->me_metas[1] = &none;
+    }
     return rc;
 }
 
@@ -237,7 +263,7 @@ _Static_assert(MDB_NOTLS == 0x200000 && MDB_RDONLY == 0x20000 && MDB_WRITEMAP ==
 const zl_ops ZL_NAME(ops) = {
     {MDB_VERSION_MAJOR, MDB_VERSION_MINOR, MDB_VERSION_PATCH},
     (const char *(*)(int))mdb_strerror,
-    mdb_env_create, mdb_env_open, mdb_env_close, mdb_env_set_mapsize, mdb_env_set_maxreaders, mdb_env_set_maxdbs,
+    mdb_env_create, mdb_env_open, mdb_env_close, zl_env_set_mapsize, mdb_env_set_maxreaders, mdb_env_set_maxdbs,
     mdb_env_set_userctx, mdb_env_set_assert, mdb_env_get_flags, mdb_env_get_maxreaders, mdb_env_get_maxkeysize,
     mdb_env_get_fd, mdb_env_stat, mdb_env_info, mdb_env_sync, mdb_env_copy3, mdb_env_copyfd3,
     mdb_reader_list, mdb_reader_check, mdb_txn_begin, mdb_txn_commit, mdb_txn_abort, mdb_txn_reset, mdb_txn_renew,

@@ -5,11 +5,6 @@ unsigned zl_forks;
 
 _Thread_local ZL_FAST_TLS zl_thread zl_current;
 
-static void zl_after_fork(void) {
-    zl_forks++;
-    zl_handles_forked();
-}
-
 /* LMDB's assertions guard against damaged files too: unwind to ZL_TRY rather than abort the process. */
 void zl_assert_failed(MDB_env *env, const char *message) {
     (void)env;
@@ -17,8 +12,6 @@ void zl_assert_failed(MDB_env *env, const char *message) {
     if (zl_current.trap)
         longjmp(*zl_current.trap, 1);
 }
-
-void zl_init(void) { pthread_atfork(NULL, NULL, zl_after_fork); }
 
 static const zl_ops *zl_engine(int major) { return major == 0 ? &zl0_ops : major == 1 ? &zl1_ops : NULL; }
 
@@ -85,6 +78,8 @@ static int zl_open_main(zl_env *env, unsigned *flags) {
 int zl_env_open(zl_env *env, const char *path, unsigned flags, unsigned mode) {
     int rc;
     ZL_TRY(rc, env->ops->env_open(env->env, path, flags, mode));
+    if (rc == 0)
+        zl_env_list(env);
     return rc;
 }
 
@@ -195,9 +190,14 @@ int zl_env_shut(zl_env *env) {
         pthread_cond_wait(&env->changed, &env->mutex);
     pthread_mutex_unlock(&env->mutex);
     zl_end_transactions(env, 0);
-    if (env->doomed)
+    zl_env_unlist(env);
+    pthread_mutex_lock(&env->mutex);
+    if (env->doomed) {
+        env->keep_lock = 1;
         env->ops->txn_abort(env->doomed);
+    }
     env->doomed = NULL;
+    pthread_mutex_unlock(&env->mutex);
     return 0;
 }
 
@@ -216,7 +216,7 @@ void zl_env_close(zl_env *env, int keep_mapped) {
 int zl_env_resize_begin(zl_env *env) {
     int rc = 0;
     pthread_mutex_lock(&env->mutex);
-    while (env->resizing && !env->closing)
+    while ((env->resizing || env->writing == ZL_COPY) && !env->closing)
         pthread_cond_wait(&env->changed, &env->mutex);
     if (env->closing)
         rc = ZL_CLOSED;

@@ -110,6 +110,9 @@ typedef struct zl_ops {
 
 extern const zl_ops zl0_ops, zl1_ops; /* by engine.c */
 
+/* Who has the writer's place: a top-level write transaction, open or about to be, or the beginning of a plain copy. */
+enum { ZL_NOBODY, ZL_WRITER, ZL_COPY };
+
 struct zl_env {
     const zl_ops *ops;
     MDB_env *env; /* NULL once closed */
@@ -120,10 +123,12 @@ struct zl_env {
     int closing, resizing; /* atomic */
     unsigned forks;       /* zl_forks when the environment was opened: differs in a child process */
     zl_txn *handles;      /* every transaction handle, in use or not */
-    int writing;          /* a top-level write transaction is open, or about to be */
+    int writing;          /* who has the writer's place: ZL_NOBODY, ... */
     pthread_t writer;     /* its thread */
     pthread_t resizer;    /* the thread that resizes the map */
     MDB_txn *doomed;      /* a write transaction aborted by another thread than its own */
+    zl_env *next_open;    /* of the environments that are open (writer.c) */
+    int keep_lock;        /* a thread still has a mutex in the lock file's map: leave that where it is */
     MDB_txn **spare;      /* finished read transactions kept for reuse */
     unsigned char **page_uses; /* what its pages are known to be fit for (page_check.h) */
     size_t page_chunks;
@@ -206,6 +211,14 @@ int zl_env_enter(zl_env *env);
 void zl_env_busy(zl_env *env);
 void zl_env_leave(zl_env *env);
 void zl_env_drop(zl_env *env);
+void zl_env_list(zl_env *env);
+void zl_env_unlist(zl_env *env);
+
+/* The writer's place: writer.c */
+int zl_writer_take(zl_env *env, int who);
+void zl_writer_done(zl_env *env);
+void zl_writer_doom(zl_env *env, MDB_txn *mdb);
+int zl_writers_out(zl_env *env);
 
 /* Take the family lock of a live transaction; ZL_CLOSED (and no lock) if it is finished. */
 int zl_txn_enter(zl_txn *txn);

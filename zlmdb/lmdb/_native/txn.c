@@ -22,42 +22,12 @@ static int zl_begin_child(zl_txn *txn, zl_txn *parent, int write) {
     return rc;
 }
 
-/* A write transaction that another thread gave up is ended by its own thread, when it comes by: LMDB's
- * writer mutex can only be released by the thread that holds it. */
-static void zl_end_doomed(zl_env *env) { /* zl_env.mutex held */
-    env->ops->txn_abort(env->doomed);
-    env->doomed = NULL;
-    env->writing = 0;
-}
-
-/* Wait for the writer's place in this process.  LMDB's own mutex would do for other threads, but deadlock
- * one that already holds it. */
-static int zl_take_writer_place(zl_env *env) { /* zl_env.mutex held */
-    pthread_t self = pthread_self();
-    while (!env->closing && (env->writing || env->resizing)) {
-        if (env->writing && pthread_equal(env->writer, self)) {
-            if (!env->doomed)
-                return ZL_SAME_THREAD;
-            zl_end_doomed(env);
-            continue;
-        }
-        if (env->doomed)
-            return ZL_OTHER_THREAD;
-        pthread_cond_wait(&env->changed, &env->mutex);
-    }
-    if (env->closing)
-        return ZL_CLOSED;
-    env->writing = 1;
-    env->writer = self;
-    return 0;
-}
-
 static int zl_begin_write(zl_txn *txn) {
     zl_env *env = txn->env;
     int rc;
 
     pthread_mutex_lock(&env->mutex);
-    if ((rc = zl_take_writer_place(env)) == 0)
+    if ((rc = zl_writer_take(env, ZL_WRITER)) == 0)
         zl_env_busy(env);
     pthread_mutex_unlock(&env->mutex);
     if (rc)
@@ -66,7 +36,7 @@ static int zl_begin_write(zl_txn *txn) {
     pthread_mutex_lock(&env->mutex);
     if (rc) {
         txn->txn = NULL;
-        env->writing = 0;
+        env->writing = ZL_NOBODY;
     } else {
         txn->thread = pthread_self();
     }
@@ -179,14 +149,9 @@ static void zl_gone(zl_txn *txn) { __atomic_store_n(&txn->txn, NULL, __ATOMIC_RE
 
 /* After LMDB's transaction is gone. */
 static void zl_retire(zl_txn *txn, int top_writer) {
-    zl_env *env = txn->env;
     zl_leave_family(txn);
-    if (!top_writer)
-        return;
-    pthread_mutex_lock(&env->mutex);
-    env->writing = 0;
-    pthread_cond_broadcast(&env->changed);
-    pthread_mutex_unlock(&env->mutex);
+    if (top_writer)
+        zl_writer_done(txn->env);
 }
 
 static int zl_keep_spare(zl_env *env, MDB_txn *mdb) {
@@ -220,15 +185,6 @@ static int zl_end_reader(zl_txn *txn, MDB_txn *mdb) {
     return 1;
 }
 
-static void zl_doom(zl_txn *txn) {
-    zl_env *env = txn->env;
-    pthread_mutex_lock(&env->mutex);
-    env->doomed = txn->txn;
-    txn->txn = NULL;
-    pthread_cond_broadcast(&env->changed);
-    pthread_mutex_unlock(&env->mutex);
-}
-
 void zl_txn_finish(zl_txn *txn) {
     MDB_txn *mdb = txn->txn;
     int rc;
@@ -237,7 +193,8 @@ void zl_txn_finish(zl_txn *txn) {
         zl_txn_finish(txn->child);
     zl_close_cursors(txn);
     if (txn->write && !txn->parent && !pthread_equal(txn->thread, pthread_self()) && !txn->env->closing) {
-        zl_doom(txn);
+        zl_gone(txn);
+        zl_writer_doom(txn->env, mdb);
         return;
     }
     if (!zl_end_reader(txn, mdb))
