@@ -231,7 +231,8 @@ class Environment(Copying):
             reverse_key: keys are compared from their end.
             dupsort: a key may have several values, which are sorted.
             create: create it if missing.
-            integerkey: keys are native unsigned integers of 4 or 8 bytes.
+            integerkey: keys are native unsigned integers of 4 or 8 bytes, all of one size. LMDB takes other
+                sizes too, and sorts them in an order of its own.
             integerdup: with `dupsort`, values are such integers.
             dupfixed: with `dupsort`, all values have one length.
             The flags count when the database is created; an existing one keeps its own.
@@ -271,7 +272,8 @@ class Environment(Copying):
             return databases.get(name) or databases.open(own, name, flags)
 
     def dbs(self, txn: Transaction[Any] | None = None) -> list[bytes]:
-        """The names of the named databases, as far as `max_dbs` allows to open them.
+        """The names of the named databases, as far as `max_dbs` allows to open them. A database whose name is
+        empty, which LMDB 1.0 allows, is not among them.
 
         Args:
             txn: list what this transaction sees.

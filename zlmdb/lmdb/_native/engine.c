@@ -34,6 +34,8 @@ static int zl_bad_free_list(const size_t *list);
 static void zl_page_written(MDB_env *env, size_t pgno, size_t count);
 static void zl_pages_undone(MDB_env *env);
 static int zl_txn_failed(MDB_txn *txn);
+static int zl_room_on_disk(MDB_env *env, size_t page, size_t count);
+static int zl_page_in_use(const MDB_cursor *mc, size_t page, size_t count);
 #define zl_writers_out(env) zl_writers_out(zl_env_of(env))
 #define zl_writers_in(env) zl_writer_done(zl_env_of(env))
 static zl_env *zl_env_of(MDB_env *env);
@@ -65,6 +67,42 @@ static int zl_lengthen(int fd, off_t len) {
     if (fstat(fd, &st))
         return -1;
     return st.st_size >= len ? 0 : ftruncate(fd, len);
+}
+
+/* ---- Room on the disk -------------------------------------------------------------------------------- */
+
+#define ZL_ROOM ((size_t)64 << 20) /* at most so much is allocated ahead */
+
+static int zl_allocate(int fd, size_t from, size_t to) {
+    int rc;
+    do
+        rc = fallocate(fd, 0, (off_t)from, (off_t)(to - from)) ? errno : 0;
+    while (rc == EINTR);
+    return rc;
+}
+
+/* Called by our patches with MDB_WRITEMAP, before pages behind the last one are used: where the disk has no block for
+ * them, the system would kill the process that writes to them in the map. */
+static int zl_room_on_disk(MDB_env *env, size_t page, size_t count) {
+    zl_env *zenv = zl_env_of(env);
+    size_t from = page * env->me_psize, need = from + count * env->me_psize, to;
+    int rc;
+
+    if (!zenv || need <= zenv->on_disk)
+        return 0;
+    if (from < zenv->on_disk)
+        from = zenv->on_disk;
+    to = need + (need / 8 < ZL_ROOM ? need / 8 : ZL_ROOM);
+    if (to > env->me_mapsize)
+        to = env->me_mapsize;
+    rc = zl_allocate(env->me_fd, from, to);
+    if (rc == ENOSPC || rc == EDQUOT)
+        rc = zl_allocate(env->me_fd, from, to = need);
+    if (rc == EOPNOTSUPP || rc == ENOSYS) /* this kind of file system cannot tell */
+        rc = 0;
+    if (rc == 0)
+        zenv->on_disk = to;
+    return rc;
 }
 
 /* ---- A memory map that grows in place ----------------------------------------------------------------

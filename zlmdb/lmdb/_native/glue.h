@@ -136,6 +136,7 @@ struct zl_env {
     size_t map_reserve;   /* address space reserved for a map that grows in place, or 0 */
     size_t map_reserved;  /* what was obtained */
     size_t file_pages;    /* pages that the file is known to have */
+    size_t on_disk;       /* with MDB_WRITEMAP: bytes up to where the file is known to have blocks */
     pthread_mutex_t map_mutex;
     int keep_mapped;      /* views on the map have leaked: replace the map rather than unmap it */
 };

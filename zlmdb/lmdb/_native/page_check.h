@@ -303,6 +303,23 @@ static int zl_bad_free_list(const size_t *list) {
     return 0;
 }
 
+/* Whether a page listed as free is a root, or where the cursor at work stands.  Only with MDB_WRITEMAP would it change
+ * there. */
+static int zl_page_in_use(const MDB_cursor *mc, size_t page, size_t count) {
+    const MDB_txn *txn = mc->mc_txn;
+    unsigned i;
+
+    if (!(txn->mt_env->me_flags & MDB_WRITEMAP))
+        return 0;
+    for (i = 0; i < txn->mt_numdbs; i++)
+        if ((txn->mt_dbflags[i] & (DB_VALID | DB_STALE)) == DB_VALID && txn->mt_dbs[i].md_root - page < count)
+            return 1;
+    for (i = 0; mc->mc_flags & C_INITIALIZED && i < mc->mc_snum; i++)
+        if (mc->mc_pg[i]->mp_pgno - page < count)
+            return 1;
+    return 0;
+}
+
 /* Whether a page about to be pushed is a leaf where the tree's depth wants a branch, or the other way around. */
 static int zl_bad_level(const MDB_cursor *mc, const void *page) {
     const MDB_page *mp = page;
