@@ -95,10 +95,10 @@ class Image:
         for page in (0, 1):
             yield page * PAGE + self.header + 24 + 48 * which
 
-    def set_transaction(self, number: int) -> None:
-        """Have the meta pages say that this transaction wrote them last."""
+    def set_meta(self, field: str, value: int) -> None:
+        """Change the last page, or the number of the last transaction, in both meta pages."""
         for page in (0, 1):
-            self.set(page * PAGE + self.header + 128, "Q", number)
+            self.set(page * PAGE + self.header + {"last page": 120, "transaction": 128}[field], "Q", value)
 
 
 # -- sound files --

@@ -65,6 +65,10 @@ def record(flags: int, field: str) -> Callable[[Image, int], None]:
     return forge
 
 
+def meta(field: str) -> Callable[[Image, int], None]:
+    return lambda image, value: image.set_meta(field, value)
+
+
 def first_page(flags: int, field: str) -> Callable[[Image, int], None]:
     return lambda image, value: image.set_header(image.pages(flags)[0], field, value)
 
@@ -290,9 +294,10 @@ def keys_of_free_records(image: Image) -> None:
         image.set(node + 6, "H", 2)
 
 
-family("one_leaf", "transaction", Image.set_transaction, most=(1 << 64) - 1, near=(1 << 64) - 3, half=1 << 63)
+family("one_leaf", "transaction", meta("transaction"), most=(1 << 64) - 1, near=(1 << 64) - 3, half=1 << 63)
+family("one_leaf", "last page", meta("last page"), meta=0, none=(1 << 64) - 1)
 
-AT_OPEN = ("flags of main database", "page size", "flags of free database", "transaction")
+AT_OPEN = ("flags of main database", "page size", "flags of free database", "transaction", "last page")
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ static void zl_pages_undone(MDB_env *env);
 static int zl_txn_failed(MDB_txn *txn);
 static int zl_room_on_disk(MDB_env *env, size_t page, size_t count);
 static int zl_page_in_use(const MDB_cursor *mc, size_t page, size_t count);
+static int zl_loose_ok(const MDB_txn *txn, const void *page, int left);
 #define zl_writers_out(env) zl_writers_out(zl_env_of(env))
 #define zl_writers_in(env) zl_writer_done(zl_env_of(env))
 static zl_env *zl_env_of(MDB_env *env);

@@ -320,6 +320,16 @@ static int zl_page_in_use(const MDB_cursor *mc, size_t page, size_t count) {
     return 0;
 }
 
+/* Whether the list of pages that a transaction has given up goes on with a page, or ends, as their number says. */
+static int zl_loose_ok(const MDB_txn *txn, const void *page, int left) {
+    MDB_env *env = txn->mt_env;
+    if (!(env->me_flags & MDB_WRITEMAP))
+        return 1;
+    if (!page || left <= 0)
+        return !page && left == 0;
+    return zl_in_map(env, page, env->me_psize) && ((const char *)page - env->me_map) % env->me_psize == 0;
+}
+
 /* Whether a page about to be pushed is a leaf where the tree's depth wants a branch, or the other way around. */
 static int zl_bad_level(const MDB_cursor *mc, const void *page) {
     const MDB_page *mp = page;
