@@ -59,7 +59,8 @@ def test_failure_keeps_the_map(open_env, tmp_path, engine, run_child, writemap):
     )
     result = run_child(program, tmp_path / "env", engine, writemap)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == ["MemoryError", "1048576 1 b'value'", "True", "b'new'"]
+    refused = "Error" if writemap else "MemoryError"  # with writemap the file cannot be as long, first of all
+    assert result.stdout.splitlines() == [refused, "1048576 1 b'value'", "True", "b'new'"]
 
 
 @pytest.mark.parametrize("grow", [False, True])

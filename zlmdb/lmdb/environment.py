@@ -193,7 +193,8 @@ class Environment(Copying):
         Raises:
             OverflowError: `map_size` is negative or too large.
             MemoryError: there is no address space for a map of that size; the former map stays.
-            Error: a write transaction is active, or the environment is closed.
+            Error: a write transaction is active, or the environment is closed; or with `writemap` the file
+                cannot be as long, and the former map stays.
         """
         self._check_open()
         size = opening.count("map_size", map_size, opening.MAX_SIZE)

@@ -225,9 +225,12 @@ static int zl_env_set_mapsize(MDB_env *env, size_t size) {
 
     if (env->me_flags & MDB_FATAL_ERROR)
         return MDB_PANIC;
+    if (env->me_txn)
+        return EINVAL;
     rc = mdb_env_set_mapsize(env, size);
-    if (!rc || !mapped || env->me_map)
+    if (!rc || !mapped)
         return rc;
+    env->me_map = NULL;
     env->me_mapsize = former;
     env->me_maxpg = former / env->me_psize;
     if (mdb_env_map(env, NULL)) {
