@@ -323,10 +323,10 @@ static int zl_page_in_use(const MDB_cursor *mc, size_t page, size_t count) {
 /* Whether the list of pages that a transaction has given up goes on with a page, or ends, as their number says. */
 static int zl_loose_ok(const MDB_txn *txn, const void *page, int left) {
     MDB_env *env = txn->mt_env;
-    if (!(env->me_flags & MDB_WRITEMAP))
-        return 1;
     if (!page || left <= 0)
         return !page && left == 0;
+    if (!(env->me_flags & MDB_WRITEMAP))
+        return 1;
     return zl_in_map(env, page, env->me_psize) && ((const char *)page - env->me_map) % env->me_psize == 0;
 }
 
