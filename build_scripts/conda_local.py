@@ -1,9 +1,9 @@
 """Build the conda package where no conda channel can be reached, test it, and install it.
 
 Takes the sdist that `release.py` has made. Makes a channel of installed interpreters and of wheels that pip
-downloads; builds `recipe/` with the engine of rattler-build, which runs the recipe's tests; makes the package
-reproducible; installs it with the solver of rattler into a fresh environment of each Python; and runs the
-demo there.
+downloads; builds `recipe/` for x86-64 and ARM64 with the engine of rattler-build, which runs the recipe's
+tests where it can; builds all of it again, and compares; installs the package with the solver of rattler into
+a fresh environment of each Python; and runs the demo there.
 
 Run it in an environment of its own: `python -m pip install packaging py-rattler-build py-rattler zstandard`.
 """
@@ -17,17 +17,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 try:
-    from rattler_build import Stage0Recipe, ToolConfiguration, VariantConfig
-
-    from conda.channel import SUBDIR, ChannelError, Python, add_python, add_stubs, add_wheel, find_python
-    from conda.normalise import normalise
+    from conda.channel import (
+        SUBDIR,
+        SUBDIRS,
+        ChannelError,
+        Python,
+        add_python,
+        add_stubs,
+        add_wheel,
+        find_python,
+    )
+    from conda.environments import index, install
+    from conda.package import build
 except ModuleNotFoundError as error:
     sys.exit(
         f"conda_local.py: the package {error.name} is missing;"
         " python -m pip install packaging py-rattler-build py-rattler zstandard"
     )
 
-ROOT = Path(__file__).resolve().parents[1]
+from source_date import source_date_epoch
+from vendoring.pins import ROOT
+
 BUILD = (
     "pip",
     "scikit-build-core>=1.1",
@@ -72,52 +82,26 @@ def unpack(sdist: Path, folder: Path) -> Path:
     return tree
 
 
-def build(tree: Path, channel: Path, python: Python, output: Path, seconds: int) -> Path:
-    """Build the package, run the tests of the recipe, and return its path."""
-    recipe = tree / "recipe"
-    configured = VariantConfig.from_file(str(recipe / "variants.yaml"))
-    variants = VariantConfig({**configured.to_dict(), "python": [python.minor]})
-    (variant,) = Stage0Recipe.from_file(str(recipe / "recipe.yaml")).render(variants)
-    result = variant.run_build(
-        ToolConfiguration(test_strategy="native"),
-        output_dir=output,
-        channels=[channel.as_uri()],
-        no_build_id=True,
-    )
-    package = Path(result.packages[0])
-    normalise(package, seconds)
-    return package
+def build_twice(tree: Path, channel: Path, python: Python, folder: Path) -> list[Path]:
+    """Build the package for each machine, and again elsewhere. Raises ChannelError if the two differ."""
+    seconds = int(source_date_epoch(tree))
+    packages = []
+    for subdir in sorted(SUBDIRS.values(), key=lambda each: each != SUBDIR):
+        print(f"building for {subdir}, twice", flush=True)
+        first, second = (
+            build(tree, subdir, [channel.as_uri()], folder / name, seconds, python=python.minor)
+            for name in ("output", "again")
+        )
+        if first.read_bytes() != second.read_bytes():
+            raise ChannelError(f"{first} and {second} differ")
+        packages.append(first)
+    return packages
 
 
-def index(channel: Path) -> None:
-    """Write the channel's list of packages."""
-    _rattler(f"await rattler.index.index_fs({str(channel)!r})")
-
-
-def install(channels: Sequence[Path], specs: Sequence[str], prefix: Path) -> None:
-    """Solve and install an environment."""
-    uris = [channel.as_uri() for channel in channels]
-    _rattler(
-        f"records = await rattler.solve({uris!r}, {list(specs)!r},"
-        " virtual_packages=rattler.VirtualPackage.detect(), gateway=rattler.Gateway(show_progress=False))\n"
-        f"    await rattler.install(records, {str(prefix)!r}, show_progress=False)"
-    )
-
-
-def _rattler(action: str) -> None:
-    """Run rattler in a process of its own, which ends without cleaning up, because that can crash."""
-    program = (
-        "import asyncio, os, sys, rattler, rattler.index\n"
-        f"async def main():\n    {action}\n"
-        "asyncio.run(main())\nsys.stdout.flush()\nos._exit(0)\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def try_out(package: Path, channel: Path, python: Python, folder: Path) -> None:
+def try_out(output: Path, channel: Path, python: Python, folder: Path) -> None:
     """Install the package for one Python into a fresh environment, and run the demo there."""
     prefix = folder / f"environment-{python.minor}"
-    install([package.parents[1], channel], ["zlmdb", f"python {python.minor}.*", *DEMO], prefix)
+    install([output, channel], ["zlmdb", f"python {python.minor}.*", *DEMO], prefix)
     home = {
         **os.environ,
         "XDG_CACHE_HOME": str(prefix / "cache"),
@@ -144,20 +128,19 @@ def main() -> int:
     folder: Path = options.folder.resolve()
     if folder.exists():
         parser.error(f"{folder} exists already")
-    seconds = int(os.environ.get("SOURCE_DATE_EPOCH", "1577836800"))
     try:
         sdist = options.sdist or next(ROOT.glob("dist/zlmdb-*.tar.gz"), ROOT / "dist" / "zlmdb.tar.gz")
         tree = unpack(sdist, folder / "tree")
         pythons = [find_python(program) for program in options.python or ("python3.11", "python3.13")]
         channel = make_channel(pythons, folder)
-        package = build(tree, channel, pythons[0], folder / "output", seconds)
-        index(package.parents[1])
+        packages = build_twice(tree, channel, pythons[0], folder)
+        index(folder / "output")
         for python in pythons:
-            try_out(package, channel, python, folder)
+            try_out(folder / "output", channel, python, folder)
     except (ChannelError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(package)
+    print(*packages, sep="\n")
     return 0
 
 

@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from check_artifact import check_all
+from source_date import source_date_epoch
 from vendoring.files import sha256
 from vendoring.pins import ROOT
 
@@ -102,7 +103,7 @@ def release(output: Path, found: Sequence[Interpreter], targets: Sequence[str]) 
     if output.exists():
         raise ReleaseError(f"{output} exists already; remove it, or name another folder with --output")
     output.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": source_date_epoch()}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": source_date_epoch(ROOT)}
     # Beside the output, so that one renaming finishes it.
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".unfinished-release-") as folder:
         finished = Path(folder) / "finished"
@@ -117,15 +118,6 @@ def release(output: Path, found: Sequence[Interpreter], targets: Sequence[str]) 
         sums = "".join(f"{sha256(path.read_bytes())}  {path.name}\n" for path in packages)
         (finished / SUMS).write_text(sums)
         finished.rename(output)
-
-
-def source_date_epoch() -> str:
-    """The time that all packed files get: that of the environment, else of the commit, else of the sdist."""
-    if set_by_user := os.environ.get("SOURCE_DATE_EPOCH"):
-        return set_by_user
-    if (ROOT / ".git").exists():
-        return _output("git", "-C", str(ROOT), "log", "-1", "--format=%ct")
-    return str(int((ROOT / "PKG-INFO").stat().st_mtime))
 
 
 def build_sdist(folder: Path, environment: Mapping[str, str]) -> Path:

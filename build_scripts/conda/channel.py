@@ -1,5 +1,6 @@
 """Make conda packages of an installed Python and of wheels."""
 
+import platform
 import re
 import shutil
 import subprocess
@@ -12,9 +13,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from packaging.requirements import Requirement
-from rattler_build import Stage0Recipe, ToolConfiguration, VariantConfig, assemble_package
+from rattler_build import (
+    PlatformConfig,
+    RenderConfig,
+    Stage0Recipe,
+    ToolConfiguration,
+    VariantConfig,
+    assemble_package,
+)
 
-SUBDIR = "linux-64"
+SUBDIRS = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
+SUBDIR = SUBDIRS[platform.machine()]
+"""Where packages for this machine lie in a channel."""
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 UNUSED = shutil.ignore_patterns(
     "site-packages", "__pycache__", "test", "tests", "idlelib", "lib2to3", "tkinter", "turtledemo", "*.a"
@@ -82,12 +92,18 @@ def _native(stage: Path) -> list[Path]:
 
 
 def add_stubs(pythons: list[Python], channel: Path) -> None:
-    """Add packages that only carry relations: which Python has which ABI, what the C library is."""
+    """Add packages that only carry relations: which Python has which ABI, what the C library is.
+
+    For every machine, because a package is also built for others than this one.
+    """
     variants = VariantConfig({"python_version": [python.version for python in pythons]})
-    for variant in Stage0Recipe.from_file(str(STUBS)).render(variants):
-        variant.run_build(
-            ToolConfiguration(), output_dir=channel, channels=[channel.as_uri()], no_build_id=True
-        )
+    stubs = Stage0Recipe.from_file(str(STUBS))
+    for subdir in SUBDIRS.values():
+        render = RenderConfig(PlatformConfig(target_platform=subdir))
+        for variant in stubs.render(variants, render):
+            variant.run_build(
+                ToolConfiguration(), output_dir=channel, channels=[channel.as_uri()], no_build_id=True
+            )
 
 
 def add_wheel(wheel: Path, python: Python, channel: Path) -> None:

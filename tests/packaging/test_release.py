@@ -8,6 +8,7 @@ import pytest
 
 import release
 from release import Interpreter, ReleaseError
+from source_date import source_date_epoch
 from vendoring.files import sha256
 
 PYTHON = Interpreter(sys.executable, (3, 11), "cpython-311")
@@ -137,11 +138,10 @@ def test_a_wheel_that_cannot_be_made_is_announced(monkeypatch, tmp_path, capsys)
 
 def test_the_time_in_the_packages_is_that_of_the_commit(monkeypatch, tmp_path):
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
-    monkeypatch.setattr(release, "ROOT", tmp_path)
     (tmp_path / "PKG-INFO").write_text("")
-    assert release.source_date_epoch() == str(int((tmp_path / "PKG-INFO").stat().st_mtime))
+    assert source_date_epoch(tmp_path) == str(int((tmp_path / "PKG-INFO").stat().st_mtime))
     identity = ["-c", "user.name=x", "-c", "user.email=x"]
     monkeypatch.setenv("GIT_COMMITTER_DATE", "1600000000 +0000")
     for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
         subprocess.run(["git", "-C", tmp_path, *command], check=True)
-    assert release.source_date_epoch() == "1600000000"
+    assert source_date_epoch(tmp_path) == "1600000000"
