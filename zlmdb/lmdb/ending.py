@@ -108,8 +108,7 @@ class Ending:
                 self.end()
             if self.provisional:
                 self.forget_databases()
-            if _release(slot.c):
-                pool.append(Slot(slot.c, slot.buf))
+            slot.give_back(pool)
 
     def watched(self) -> set[scan.Ahead]:
         """The batches, which the environment knows of from now on: it cuts them when it closes."""

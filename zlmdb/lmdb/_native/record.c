@@ -64,17 +64,26 @@ int64_t zl_to_arena(zl_txn *txn, const MDB_val *val) {
     return (int64_t)val->mv_size;
 }
 
-/* Copies the value into the arena; returns its length. */
-int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
+/* Finds the value, and returns what `result` makes of it. */
+static inline int64_t zl_get_as(zl_txn *txn, unsigned dbi, const char *key, size_t klen,
+                                int64_t (*result)(zl_txn *, const MDB_val *)) {
     MDB_val val;
     int64_t n;
     int rc = zl_txn_enter(txn);
     if (rc)
         return rc;
     rc = zl_find(txn, dbi, key, klen, &val);
-    n = rc ? zl_length_or(rc) : zl_to_arena(txn, &val);
+    n = rc ? zl_length_or(rc) : result(txn, &val);
     zl_txn_leave(txn);
     return n;
+}
+
+int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
+    return zl_get_as(txn, dbi, key, klen, zl_to_arena);
+}
+
+int64_t zl_get_place(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
+    return zl_get_as(txn, dbi, key, klen, zl_place);
 }
 
 /* Leaves the family lock held on success, until zl_unpin(). */
@@ -91,19 +100,6 @@ int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view 
     out->val = val.mv_data;
     out->vlen = val.mv_size;
     return 0;
-}
-
-/* The place of the value. */
-int64_t zl_get_place(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
-    MDB_val val;
-    int64_t n;
-    int rc = zl_txn_enter(txn);
-    if (rc)
-        return rc;
-    rc = zl_find(txn, dbi, key, klen, &val);
-    n = rc ? zl_length_or(rc) : zl_place(txn, &val);
-    zl_txn_leave(txn);
-    return n;
 }
 
 /* In a dupfixed database LMDB would cut a value that is longer than the others of its key, and read beyond a shorter
