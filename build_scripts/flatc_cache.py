@@ -81,7 +81,7 @@ def zig_toolchain(target: str) -> Toolchain:
 
     Raises BuildError if the package is not installed.
     """
-    target = target or f"{platform.machine()}-linux-gnu"
+    target = target or host_target()
     try:
         identity = (version("ziglang"), target)
     except PackageNotFoundError:
@@ -95,6 +95,12 @@ def zig_toolchain(target: str) -> Toolchain:
         "FLATC_ZIG": "ON",
     }
     return Toolchain("zig", target, identity, defines)
+
+
+def host_target() -> str:
+    """This machine and its C library, as zig names them."""
+    library = "gnu" if platform.libc_ver()[0] == "glibc" else "musl"
+    return f"{platform.machine()}-linux-{library}"
 
 
 def provide(output: Path, toolchain: Toolchain, cmake: Cmake, vendor: Vendor) -> None:

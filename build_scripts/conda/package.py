@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rattler_build import PlatformConfig, RenderConfig, Stage0Recipe, ToolConfiguration, VariantConfig
 
+from .channel import SUBDIR
 from .normalise import normalise
 
 
@@ -22,10 +23,11 @@ def build(
     render = RenderConfig(PlatformConfig(target_platform=subdir))
     (variant,) = Stage0Recipe.from_file(str(recipe / "recipe.yaml")).render(chosen, render)
     result = variant.run_build(
-        ToolConfiguration(test_strategy="native"),
+        ToolConfiguration(test_strategy="native" if subdir == SUBDIR else "skip"),
         output_dir=output,
         channels=list(channels),
         no_build_id=True,
+        no_include_recipe=True,  # As it is rendered, it names the folders of this build.
     )
     package = Path(result.packages[0])
     normalise(package, seconds)

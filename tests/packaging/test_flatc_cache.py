@@ -150,3 +150,12 @@ def test_a_compiler_is_known_by_its_version_and_not_by_its_name(monkeypatch, tmp
 def test_a_failed_build_points_to_the_other_toolchain(cache, tmp_path):
     with pytest.raises(BuildError, match="ZLMDB_TOOLCHAIN=zig"):
         provide(tmp_path / "flatc", TOOLCHAIN, Cmake("false", "Ninja", "ninja"), Vendor())
+
+
+@pytest.mark.parametrize(("library", "target"), [("glibc", "gnu"), ("", "musl")])
+def test_zig_builds_for_the_library_of_this_machine(monkeypatch, library, target):
+    monkeypatch.setattr(flatc_cache.platform, "libc_ver", lambda: (library, ""))
+    monkeypatch.setattr(flatc_cache.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(flatc_cache, "version", lambda name: "0.17.1")
+    assert flatc_cache.zig_toolchain("").target == f"aarch64-linux-{target}"
+    assert flatc_cache.zig_toolchain("x86_64-linux-gnu").target == "x86_64-linux-gnu"
