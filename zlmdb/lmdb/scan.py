@@ -15,6 +15,7 @@ import marshal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -144,18 +145,25 @@ class Ahead:
         return self.delivered // self._width
 
 
+def _emptied(batches: set[Ahead]) -> Iterator[Ahead]:
+    """The batches, each taken out; another thread may take some at the same time."""
+    with suppress(KeyError):
+        while True:
+            yield batches.pop()
+
+
 def cut(batches: set[Ahead]) -> None:
     """The transaction of these batches ends: their readers meet the end of the batch, then the error."""
-    while batches:
-        batches.pop().cut()
+    for batch in _emptied(batches):
+        batch.cut()
 
 
 def settle(batches: set[Ahead]) -> None:
     """The transaction of these batches writes: LMDB adjusts the cursors, so they must stand where they
     seem to.
     """
-    while batches:
-        batches.pop().settle()
+    for batch in _emptied(batches):
+        batch.settle()
 
 
 class Scan:
