@@ -329,12 +329,10 @@ class Environment(Copying):
         if write or buffers or db is not None or parent is not None or not GIVES_BACK_EARLY:
             _begin(txn, self, db, parent, write, buffers)
             return txn
-        pool = self._slots
         try:
-            slot = pool.pop()
+            slot = self._slots.pop()
         except IndexError:
             slot = new_slot(self)
-        slot.pool = pool
         txn._slot = slot
         txn._c = c = slot.c
         txn._pyenv = self
