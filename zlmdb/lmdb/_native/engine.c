@@ -288,6 +288,16 @@ static int zl_txn_reuse(MDB_txn *txn) {
     return rc;
 }
 
+/* Whether it has written, or a transaction that it is nested in has. */
+static int zl_txn_changed(const MDB_txn *txn) {
+    if (txn->mt_flags & MDB_TXN_RDONLY)
+        return txn->mt_parent && zl_txn_changed(txn->mt_parent);
+    for (; txn; txn = txn->mt_parent)
+        if (txn->mt_u.dirty_list[0].mid || (txn->mt_flags & (MDB_TXN_DIRTY | MDB_TXN_SPILLS)))
+            return 1;
+    return 0;
+}
+
 /* Unpositions a cursor as if it were new.  LMDB leaves one that failed to find its key at the place where the key
  * would be, with what it knew of the duplicates of another key, and can crash when moved on from there. */
 static void zl_cursor_forget(MDB_cursor *mc) {
@@ -312,4 +322,5 @@ const zl_ops ZL_NAME(ops) = {
     zl_txn_reuse, zl_txn_park, mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
     mdb_cursor_open, mdb_cursor_close, mdb_cursor_get, mdb_cursor_put, mdb_cursor_del, mdb_cursor_count,
     zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_map_stable, zl_map_extent,
+    zl_txn_changed,
 };

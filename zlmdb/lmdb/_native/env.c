@@ -344,6 +344,8 @@ int zl_env_copy(zl_env *env, const char *path, int fd, unsigned flags, zl_txn *t
         return rc;
     if (txn && (rc = zl_txn_enter(txn)) == 0)
         mdb_txn = txn->txn;
+    if (mdb_txn && env->ops->zl_txn_changed(mdb_txn))
+        rc = MDB_INCOMPATIBLE; /* LMDB would leave writes out, and in some cases make a damaged copy */
     if (rc == 0 && zl_copy_would_deadlock(env, flags))
         rc = ZL_SAME_THREAD;
     if (rc == 0 && path)

@@ -106,6 +106,7 @@ typedef struct zl_ops {
     /* The part of the map that stays as it is while the transaction lasts, from its beginning; returns its size. */
     size_t (*zl_map_stable)(MDB_txn *txn, const char **map);
     size_t (*zl_map_extent)(MDB_env *env, const char **map);
+    int (*zl_txn_changed)(const MDB_txn *txn);
 } zl_ops;
 
 extern const zl_ops zl0_ops, zl1_ops; /* by engine.c */
