@@ -129,7 +129,7 @@ struct zl_env {
     pthread_t resizer;    /* the thread that resizes the map */
     MDB_txn *doomed;      /* a write transaction aborted by another thread than its own */
     zl_env *next_open;    /* of the environments that are open (writer.c) */
-    int keep_lock;        /* a thread still has a mutex in the lock file's map: leave that where it is */
+    int keep_lock;        /* a thread still has the mutex in the lock file's map */
     MDB_txn **spare;      /* finished read transactions kept for reuse */
     unsigned char **page_uses; /* what its pages are known to be fit for (page_check.h) */
     size_t page_chunks;
