@@ -1,4 +1,4 @@
-"""An environment closes while a thread still holds LMDB's lock, for a write transaction that another one aborted.
+"""An environment closes while a thread still holds LMDB's lock, for a write transaction that another aborted.
 
 This runs in a process of its own: a failure would be a crash or a hang.
 """
