@@ -275,6 +275,10 @@ _OWN_TEXTS = {
     lib.ZL_WRITER_ACTIVE: (
         "The map cannot be resized while a write transaction is active: commit or abort it first"
     ),
+    lib.ZL_FORKED: (
+        "This environment was opened before a fork(), and its parent process has work in progress: "
+        "open it again in the child"
+    ),
 }
 
 NOTFOUND = -30798

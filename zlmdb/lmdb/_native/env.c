@@ -215,6 +215,8 @@ void zl_env_close(zl_env *env, int keep_mapped) {
 /* Resizing has two halves, and Python runs between them. */
 int zl_env_resize_begin(zl_env *env) {
     int rc = 0;
+    if (env->forks != zl_forks)
+        return ZL_FORKED; /* it would end the parent's read transactions, too */
     pthread_mutex_lock(&env->mutex);
     while ((env->resizing || env->writing == ZL_COPY) && !env->closing)
         pthread_cond_wait(&env->changed, &env->mutex);

@@ -34,6 +34,7 @@
 #define ZL_SAME_THREAD (-40005)   /* a second write transaction in one thread would deadlock */
 #define ZL_BAD_ITEM (-40006)      /* putmulti: an item is not a pair of byte strings */
 #define ZL_WRITTEN (-40007)       /* all records have been written */
+#define ZL_FORKED (-40008)        /* a child process cannot do this with what its parent has opened */
 #define ZL_ERRNO_BASE (-50000)    /* functions that return lengths give errno e as ZL_ERRNO_BASE - e */
 
 #define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */
@@ -126,6 +127,7 @@ struct zl_env {
     zl_txn *handles;      /* every transaction handle, in use or not */
     int writing;          /* who has the writer's place: ZL_NOBODY, ... */
     pthread_t writer;     /* its thread */
+    int lost_writer;      /* in a child process: a thread that it does not have has the writer's place */
     pthread_t resizer;    /* the thread that resizes the map */
     MDB_txn *doomed;      /* a write transaction aborted by another thread than its own */
     zl_env *next_open;    /* of the environments that are open (writer.c) */
@@ -228,7 +230,7 @@ void zl_txn_leave(zl_txn *txn);
 void zl_txn_retain(zl_txn *txn);
 void zl_txn_unref(zl_txn *txn);
 void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
-void zl_handles_forked(void);
+void zl_handles_forked(zl_env *env);
 int zl_owns_arena(zl_txn *txn);
 int64_t zl_place(zl_txn *txn, const MDB_val *val);
 void zl_touch(const MDB_val *val);
