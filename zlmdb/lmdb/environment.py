@@ -155,7 +155,6 @@ class Environment(Copying):
         self._cut_batches()
         lib.zl_env_close(self._c, self._release_views())
         self._databases.clear()
-        self._free_slots()
         self._registration.release()
 
     def _cut_batches(self) -> None:
@@ -168,6 +167,7 @@ class Environment(Copying):
         return self._views.release()
 
     def _free_slots(self) -> None:
+        """After the last transaction is gone: another thread may be about to call with the handle of one."""
         for pool in (self._slots, self._write_slots):
             while pool:
                 pool.pop().free()

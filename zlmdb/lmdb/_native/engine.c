@@ -12,8 +12,10 @@
 #include "rename.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -108,6 +110,45 @@ static int zl_room_on_disk(MDB_env *env, size_t page, size_t count) {
     return rc;
 }
 
+/* ---- A lock that its thread has not released ----------------------------------------------------------
+ *
+ * An environment closes while a thread still holds the writer's mutex, which is in the lock file's map.  That mutex is
+ * part of a list that the thread keeps: it must neither go away nor be used anew where that list can see it. */
+
+#ifdef __GLIBC__
+enum { ZL_LOCK_WORD = 0 };
+#else
+enum { ZL_LOCK_WORD = 1 }; /* musl */
+#endif
+
+/* What the system does to the mutex of a thread that has died: the next who locks it is told so. */
+static void zl_give_up_lock(int *word) {
+    int was = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+    while ((was & FUTEX_TID_MASK) != 0)
+        if (__atomic_compare_exchange_n(word, &was, (was & FUTEX_WAITERS) | FUTEX_OWNER_DIED, 0, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST)) {
+            syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+            return;
+        }
+}
+
+/* Leaves the thread a copy of its own, in place of the map, and frees the lock for everyone else. */
+static int zl_leave_writer_lock(MDB_env *env, size_t len) {
+    volatile char *own = (volatile char *)env->me_txns;
+    MDB_txninfo *shared;
+
+    if (mmap((void *)own, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, env->me_lfd, 0) == MAP_FAILED)
+        return -1;
+    *own = *own; /* a write makes the page a copy; nobody changes this byte */
+    shared = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, env->me_lfd, 0);
+    if (shared == MAP_FAILED)
+        return -1;
+    zl_give_up_lock((int *)shared->mti_wmutex + ZL_LOCK_WORD);
+    return munmap(shared, len);
+}
+
+_Static_assert(offsetof(MDB_txninfo, mti_readers) <= 4096, "the mutexes are on the first page");
+
 /* ---- A memory map that grows in place ----------------------------------------------------------------
  *
  * An environment with zl_env.map_reserve set maps its file at the start of a large reservation of address
@@ -163,7 +204,7 @@ static int zl_munmap(MDB_env *env, void *addr, size_t len) {
     zl_env *zenv = zl_env_of(env);
 
     if (zenv && zenv->keep_lock && addr == (void *)env->me_txns)
-        return 0;
+        return zl_leave_writer_lock(env, len);
     if (!zenv || addr != (void *)env->me_map)
         return munmap(addr, len);
     zl_pages_end(zenv);
@@ -301,6 +342,16 @@ static int zl_txn_reuse(MDB_txn *txn) {
     return rc;
 }
 
+/* Whether it has written, or a transaction that it is nested in has. */
+static int zl_txn_changed(const MDB_txn *txn) {
+    if (txn->mt_flags & MDB_TXN_RDONLY)
+        return txn->mt_parent && zl_txn_changed(txn->mt_parent);
+    for (; txn; txn = txn->mt_parent)
+        if (txn->mt_u.dirty_list[0].mid || (txn->mt_flags & (MDB_TXN_DIRTY | MDB_TXN_SPILLS)))
+            return 1;
+    return 0;
+}
+
 /* Unpositions a cursor as if it were new.  LMDB leaves one that failed to find its key at the place where the key
  * would be, with what it knew of the duplicates of another key, and can crash when moved on from there. */
 static void zl_cursor_forget(MDB_cursor *mc) {
@@ -325,4 +376,5 @@ const zl_ops ZL_NAME(ops) = {
     zl_txn_reuse, zl_txn_park, mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
     mdb_cursor_open, mdb_cursor_close, mdb_cursor_get, mdb_cursor_put, mdb_cursor_del, mdb_cursor_count,
     zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_map_stable, zl_map_extent,
+    zl_txn_changed,
 };

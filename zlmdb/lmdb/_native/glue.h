@@ -34,6 +34,7 @@
 #define ZL_SAME_THREAD (-40005)   /* a second write transaction in one thread would deadlock */
 #define ZL_BAD_ITEM (-40006)      /* putmulti: an item is not a pair of byte strings */
 #define ZL_WRITTEN (-40007)       /* all records have been written */
+#define ZL_FORKED (-40008)        /* a child process cannot do this with what its parent has opened */
 #define ZL_ERRNO_BASE (-50000)    /* functions that return lengths give errno e as ZL_ERRNO_BASE - e */
 
 #define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */
@@ -107,6 +108,7 @@ typedef struct zl_ops {
     /* The part of the map that stays as it is while the transaction lasts, from its beginning; returns its size. */
     size_t (*zl_map_stable)(MDB_txn *txn, const char **map);
     size_t (*zl_map_extent)(MDB_env *env, const char **map);
+    int (*zl_txn_changed)(const MDB_txn *txn);
 } zl_ops;
 
 extern const zl_ops zl0_ops, zl1_ops; /* by engine.c */
@@ -126,10 +128,11 @@ struct zl_env {
     zl_txn *handles;      /* every transaction handle, in use or not */
     int writing;          /* who has the writer's place: ZL_NOBODY, ... */
     pthread_t writer;     /* its thread */
+    int lost_writer;      /* in a child process: a thread that it does not have has the writer's place */
     pthread_t resizer;    /* the thread that resizes the map */
     MDB_txn *doomed;      /* a write transaction aborted by another thread than its own */
     zl_env *next_open;    /* of the environments that are open (writer.c) */
-    int keep_lock;        /* a thread still has a mutex in the lock file's map: leave that where it is */
+    int keep_lock;        /* a thread still has the mutex in the lock file's map */
     MDB_txn **spare;      /* finished read transactions kept for reuse */
     unsigned char **page_uses; /* what its pages are known to be fit for (page_check.h) */
     size_t page_chunks;
@@ -229,7 +232,7 @@ void zl_txn_leave(zl_txn *txn);
 void zl_txn_retain(zl_txn *txn);
 void zl_txn_unref(zl_txn *txn);
 void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
-void zl_handles_forked(void);
+void zl_handles_forked(zl_env *env);
 int zl_owns_arena(zl_txn *txn);
 int64_t zl_place(zl_txn *txn, const MDB_val *val);
 void zl_touch(const MDB_val *val);
