@@ -31,5 +31,10 @@ if [ -n "${QEMU:-}" ]; then
 fi
 mount --rbind /dev "$root/dev"
 mount --rbind /proc "$root/proc"
+for shared in /etc/resolv.conf /etc/ssl/certs; do # the network is this system's, and pip reads certificates even offline
+  if [ -e "$shared" ] && [ -e "$root$shared" ]; then
+    mount --bind "$shared" "$root$shared"
+  fi
+done
 unset ENTERED_ROOT QEMU
 exec chroot "$root" "$@"

@@ -35,6 +35,8 @@ PYPY_REQUIREMENTS = tuple(each.replace("cbor2", "cbor2<6") for each in REQUIREME
 """PyPy brings its own cffi, and cbor2 6 has no wheels for it."""
 SUITES = ("docs", "examples", "tests/lmdb", "tests/orm", "tests/flatbuffers", "tests/conftest.py")
 """The tests of the binding, the object layer and FlatBuffers, and what these read."""
+SETTINGS = ("PYTHONDONTWRITEBYTECODE=1", "LC_ALL=C.UTF-8", "COLUMNS=250")
+"""Environment variables. In so many columns, pytest says why a test failed."""
 IDENTIFY = (
     "import platform; print(platform.python_implementation(), platform.python_version(), platform.machine())"
 )
@@ -62,7 +64,7 @@ class Place:
     def command(self, folder: str, *words: str) -> list[str]:
         """A command that runs in `folder`, which is a path in the system of the place."""
         enter = [str(ENTER_ROOT), self.root] if self.root else []
-        return [*enter, "env", "-C", folder, "PYTHONDONTWRITEBYTECODE=1", "LC_ALL=C.UTF-8", *words]
+        return [*enter, "env", "-C", folder, *SETTINGS, *words]
 
     def outside(self, folder: str) -> Path:
         """The folder of the place, as it is seen from here."""

@@ -9,8 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import zlmdb
+
+# No example fails for the time that it takes: a machine may be busy, or emulated.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -4,6 +4,7 @@ import configparser
 import csv
 import hashlib
 import io
+import re
 import stat
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,6 +39,7 @@ FOREIGN = {
     "*/__pycache__/*": "a compiled file", "*/.*": "a hidden file",
     "*/direct_url.json": "a trace of the build",
 }  # fmt: skip
+LOCAL_ADDRESS = re.compile(rb"file:/[\w./+%-]{2,}")
 EXECUTABLE = 0o111
 READABLE = 0o444
 UNWANTED = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | stat.S_IWGRP | stat.S_IWOTH
@@ -57,6 +59,7 @@ def check(artifact: Artifact, pins: list[Pin]) -> Iterator[Fault]:
     else:
         yield from _check_paths(artifact)
         yield from _check_entry_points(artifact)
+        yield from _check_addresses(artifact)
 
 
 def _runtime(pins: list[Pin]) -> Iterator[str]:
@@ -178,6 +181,14 @@ def _check_entry_points(artifact: Artifact) -> Iterator[Fault]:
     listed = noarch.get("entry_points") if isinstance(noarch, dict) else None
     if not isinstance(listed, list) or _without_spaces(listed) != _without_spaces(wanted):
         yield Fault("commands", "info/link.json", f"lists {listed}, but the metadata {wanted}")
+
+
+def _check_addresses(artifact: Artifact) -> Iterator[Fault]:
+    """Channels that are folders, for example, are written into a conda package."""
+    for file, entry in artifact.info.items():
+        if found := LOCAL_ADDRESS.search(entry.data):
+            address = found.group().decode(errors="replace")
+            yield Fault("build-path", file, f"holds {address} at offset {found.start():#x}")
 
 
 def _without_spaces(commands: Iterable[object]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Make a conda package a function of its contents: without times, and with its members in order."""
+"""Make a conda package a function of its contents: without times and folders, with its members in order."""
 
 import io
 import json
@@ -30,7 +30,9 @@ def _repack(compressed: bytes, seconds: int) -> bytes:
             content = old.extractfile(member) if member.isfile() else None  # Links have none of their own.
             data = content.read() if content else b""
             if member.name == "info/index.json":
-                data = _with_time(data, seconds)
+                data = _changed(data, timestamp=seconds * 1000)  # It counts milliseconds.
+            elif member.name == "info/about.json":
+                data = _changed(data, channels=_published(data))
             member.size, member.mtime = len(data), seconds
             member.uid = member.gid = 0
             member.uname = member.gname = ""
@@ -39,6 +41,11 @@ def _repack(compressed: bytes, seconds: int) -> bytes:
     return zstandard.ZstdCompressor(level=LEVEL).compress(target.getvalue())
 
 
-def _with_time(index: bytes, seconds: int) -> bytes:
-    """The record of the package, with its timestamp, which counts milliseconds."""
-    return json.dumps({**json.loads(index), "timestamp": seconds * 1000}, indent=2).encode()
+def _changed(record: bytes, **values: object) -> bytes:
+    """A JSON object with some of its values replaced."""
+    return json.dumps({**json.loads(record), **values}, indent=2).encode()
+
+
+def _published(about: bytes) -> list[str]:
+    """The channels that a package was built from, without those that are folders of the building machine."""
+    return [each for each in json.loads(about).get("channels", []) if not each.startswith("file:")]

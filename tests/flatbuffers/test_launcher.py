@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -111,4 +112,6 @@ def test_command_passes_on_no_ignored_signal(run_python, tmp_path):
     program.chmod(0o755)
     package = program.parents[1] / "__init__.py"
     (tmp_path / "flatc").write_text(f"import zlmdb._flatc as m\nm.__file__ = {str(package)!r}\n{SCRIPT}")
-    assert int(run_python("flatc").stdout.split()[1], 16) == 0
+    ignored = int(run_python("flatc").stdout.split()[1], 16)
+    # Not all of them: whoever starts the tests may ignore signals, as nohup does.
+    assert [each for each in (signal.SIGPIPE, signal.SIGXFSZ) if ignored >> (each - 1) & 1] == []

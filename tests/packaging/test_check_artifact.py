@@ -320,6 +320,13 @@ def test_a_conda_package_without_a_command(package):
     assert "flatc" in the_fault(package.conda(), "commands").reason
 
 
+def test_a_conda_package_that_names_a_folder_of_its_build(package):
+    package.index["channel"] = "file:///home/jane/channel"
+    fault = the_fault(package.conda(), "build-path")
+    assert fault.file == "info/index.json"
+    assert "file:///home/jane/channel at offset 0x" in fault.reason
+
+
 # -- The command --
 
 

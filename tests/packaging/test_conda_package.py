@@ -11,7 +11,11 @@ import zstandard
 
 from conda.normalise import normalise
 
-FILES = {"info/index.json": b'{"name": "zlmdb", "timestamp": 5}', "site-packages/a.py": b"a = 1\n"}
+FILES = {
+    "info/index.json": b'{"name": "zlmdb", "timestamp": 5}',
+    "info/about.json": b'{"channels": ["file:///home/jane/channel/", "conda-forge"], "license": "MIT"}',
+    "site-packages/a.py": b"a = 1\n",
+}
 
 
 def pack(path: Path, names: list[str], seconds: int, user: str) -> Path:
@@ -66,12 +70,18 @@ def test_contents_modes_and_links_are_kept(packages):
     assert after["bin/link"].linkname == "../a"
 
 
-def test_the_time_of_the_record_is_set_in_milliseconds(packages, tmp_path):
-    normalise(packages[0], 1700000000)
-    with zipfile.ZipFile(packages[0]) as archive:
+def read(path: Path, name: str) -> object:
+    with zipfile.ZipFile(path) as archive:
         data = zstandard.ZstdDecompressor().stream_reader(archive.read("pkg.tar.zst")).read()
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        assert json.load(archive.extractfile("info/index.json")) == {
-            "name": "zlmdb",
-            "timestamp": 1700000000000,
-        }
+        return json.load(archive.extractfile(name))
+
+
+def test_the_time_of_the_record_is_set_in_milliseconds(packages):
+    normalise(packages[0], 1700000000)
+    assert read(packages[0], "info/index.json") == {"name": "zlmdb", "timestamp": 1700000000000}
+
+
+def test_folders_of_the_building_machine_are_left_out(packages):
+    normalise(packages[0], 1700000000)
+    assert read(packages[0], "info/about.json") == {"channels": ["conda-forge"], "license": "MIT"}

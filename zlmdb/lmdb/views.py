@@ -1,14 +1,15 @@
 """Memoryviews on LMDB's own pages that cannot dangle: what `buffers=True` gives.
 
 All views of a transaction are slices of one memoryview over the whole map, which costs far less than a
-buffer for each. Weak references tell which of them are alive when the transaction ends: these are released,
-and raise ValueError from then on. What a user has derived from one (a slice, a NumPy array) cannot be found;
-but it keeps alive the object that exports the map, and so the environment knows whether the map must stay
-readable.
+buffer for each (without a GIL: of one for each call). Weak references tell which of them are alive when the
+transaction ends: these are released, and raise ValueError from then on. What a user has derived from one (a
+slice, a NumPy array) cannot be found; but it keeps alive the object that exports the map, and so the
+environment knows whether the map must stay readable.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from typing import Any
@@ -28,6 +29,10 @@ NOWHERE = 2**64 - 1
 """In place of where something begins: there is nothing."""
 
 FEW = 256
+
+SHARED = "t" not in getattr(sys, "abiflags", "")
+"""Whether all threads may slice one memoryview. Without a GIL, CPython's count of its slices gets lost
+(https://github.com/python/cpython/issues/155606), and the map would seem to be exported no longer."""
 
 _buffer = ffi.buffer
 _ref = weakref.ref
@@ -145,7 +150,9 @@ class Views:
     def _open(self) -> memoryview:
         if self._ended:
             raise closed()
-        self._base = base = memoryview(self._of_map.export(self)).toreadonly()
+        base = memoryview(self._of_map.export(self)).toreadonly()
+        if SHARED:
+            self._base = base
         return base
 
     def at(self, start: int, end: int) -> memoryview:
@@ -196,10 +203,11 @@ class Views:
         """The transaction ends: its views raise ValueError from now on. Calling it again is harmless."""
         self._ended = True
         base = self._base
-        if base is None:
-            return
-        base.release()
-        self._base = None
+        if base is not None:
+            base.release()
+            self._base = None
+        elif SHARED:
+            return  # there are no views
         refs, self._refs = self._refs, []
         while refs:
             try:
