@@ -128,6 +128,19 @@ class Key(Generic[K]):
         text_before_fixed = any(a is None and b is not None for a, b in pairwise(sizes))
         return all(part.sorts for part in self.parts) and not text_before_fixed
 
+    @property
+    def codes(self) -> str | None:
+        """What C is told of the parts to lay them out (plan.c); None if it cannot."""
+        codes = [part.code for part in self.parts]
+        if None in codes:
+            return None
+        texts = codes.count("S")
+        return "".join(code or "" for code in codes).replace("S", "Z", max(0, texts - 1))
+
+    def stores_like(self, other: Key[Any]) -> bool:
+        """Whether keys that both can encode, apart from those with None, have the same bytes."""
+        return [part.not_null for part in self.parts] == [part.not_null for part in other.parts]
+
     def encoder(self, prefix: bytes = b"") -> Callable[[K], bytes]:
         """Return a function that encodes a key behind a prefix: what maps call for every record."""
         if len(self.parts) == 1:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID, SafeUUID, uuid4
 
 from zlmdb.orm.errors import EncodeError
@@ -36,6 +36,11 @@ def shown(value: object) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
+def _base(prefix: bytes, size: int) -> int:
+    """Return what to add to an integer whose `size` bytes follow a prefix: cheaper than adding up bytes."""
+    return int.from_bytes(prefix, "big") << 8 * size
+
+
 class Part(Generic[T]):
     """The codec of one part of a key.
 
@@ -45,6 +50,7 @@ class Part(Generic[T]):
         layout: the bytes, in words, for the documentation.
         size: their number; None if it varies.
         sorts: their order is that of the values.
+        code: for C to lay it out in a key (plan.c); None if only `encode` can.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Part(Generic[T]):
     layout: str
     size: int | None
     sorts: bool = True
+    code: str | None = None
 
     def encode(self, value: T) -> bytes:
         """Return the bytes of a value.
@@ -92,6 +99,11 @@ class Part(Generic[T]):
         """The same part taking None as well, which is stored as zeros (an empty string) and read as such."""
         return _Nullable(self)
 
+    @property
+    def not_null(self) -> Part[Any]:
+        """The part that stores what is not None."""
+        return self
+
     def _sized(self, data: bytes) -> bytes:
         if len(data) != self.size:
             raise ValueError(f"{self.name} is stored in {self.size} bytes, here are {len(data)}")
@@ -124,6 +136,10 @@ class _Nullable(Part[T | None]):
     def encode_prefix(self, value: T | None) -> bytes:
         return self._zeros if value is None else self._part.encode_prefix(value)
 
+    @property
+    def not_null(self) -> Part[Any]:
+        return self._part
+
     def new(self) -> T:
         return self._part.new()
 
@@ -142,6 +158,7 @@ class IntPart(Part[int]):
         self.sorts = size == 1 or self.order == "big"
         order = "host byte order" if native else "big-endian"
         self.layout = f"uint{8 * size}, {order}" if size > 1 else "uint8"
+        self.code = {MAX_OID: "O", 2**64 - 1: "Q"}.get(self.maximum) if order == "big-endian" else None
         self._encode = self.encoder()
         self._decode = self.decoder()
 
@@ -151,11 +168,14 @@ class IntPart(Part[int]):
 
     def encoder(self, prefix: bytes = b"") -> Callable[[int], bytes]:
         """Return a function like `encode`."""
-        size, order, maximum = self.size, self.order, self.maximum
+        order, maximum = self.order, self.maximum
+        if prefix and order == "little":
+            return super().encoder(prefix)
+        base, length = _base(prefix, self.size), len(prefix) + self.size
 
         def encode(value: int) -> bytes:
             if type(value) is int and 0 <= value <= maximum:
-                return prefix + value.to_bytes(size, order)
+                return (base + value).to_bytes(length, order)
             raise self._refused(f"an int from 0 to {maximum}", value)
 
         return encode
@@ -203,6 +223,7 @@ class UuidPart(Part[UUID]):
     type_name = "UUID"
     layout = "16 bytes, as in RFC 9562"
     size = 16
+    code = "U"
 
     def __init__(self) -> None:
         self._encode = self.encoder()
@@ -214,10 +235,11 @@ class UuidPart(Part[UUID]):
 
     def encoder(self, prefix: bytes = b"") -> Callable[[UUID], bytes]:
         """Return a function like `encode`."""
+        base, length = _base(prefix, 16), len(prefix) + 16
 
         def encode(value: UUID) -> bytes:
             if isinstance(value, UUID):
-                return prefix + value.int.to_bytes(16, "big")
+                return (base + value.int).to_bytes(length, "big")
             raise self._refused("a uuid.UUID", value)
 
         return encode
@@ -293,6 +315,7 @@ class StringPart(Part[str]):
     def __init__(self, needed: bool = False) -> None:
         self.needed = needed
         self.layout = "UTF-8, not empty" if needed else "UTF-8"
+        self.code = None if needed else "S"
         self._encode = self.encoder()
 
     def encode(self, value: str) -> bytes:

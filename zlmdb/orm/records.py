@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
+from zlmdb.lmdb.plain import USES_PLAIN_DATA, reader, view_reader
 from zlmdb.orm.compression import compression
 from zlmdb.orm.errors import DecodeError, EncodeError, KeyLengthError, UsageError
 from zlmdb.orm.keys import Key
@@ -22,6 +24,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 MAX_SLOT = 0xFFFF
+
+
+def _unmarshalled(restore: Callable[[Any], V]) -> Callable[[bytes], V]:
+    loads = marshal.loads
+    return lambda data: restore(loads(data))
 
 
 class Records(Generic[K, V]):
@@ -76,7 +83,14 @@ class Records(Generic[K, V]):
         self._dump: Callable[[V], bytes] = dump if compress is None else lambda value: pack(dump(value))
         self._load: Callable[[Any], V] = load if compress is None else lambda data: load(unpack(data))
         in_place = codec.takes_views and compress is None
+        self._values = codec
+        self._plain = codec.plain if compress is None and USES_PLAIN_DATA else None
         self._load_view: Callable[[Any], V] = load if in_place else lambda view: self._load(bytes(view))
+        self._read = self._read_view = reader(self._record_key, self._load)
+        if in_place:
+            self._read_view = view_reader(self._record_key, load)
+        elif self._plain is not None and codec.restore is not None:
+            self._read = self._read_view = reader(self._record_key, _unmarshalled(codec.restore), cbor=True)
 
     @classmethod
     def new_key(cls, secure: bool = False) -> K:  # noqa: ARG003
