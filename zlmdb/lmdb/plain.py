@@ -65,7 +65,7 @@ def view_reader(
     def read(txn: Transaction[Any], key: Any) -> Any:
         record_key = encode(key)
         n = _get_place(txn._c, txn._dbi, record_key, len(record_key))
-        if n & LENGTH_MASK and n > 0:
+        if n > 0 and n & LENGTH_MASK:
             start = n >> LENGTH_BITS
             return load(txn._views.at(start, start + (n & LENGTH_MASK)))  # type: ignore[union-attr]
         return None if n == NOTFOUND else OTHER
