@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import zlmdb
 from zlmdb import lmdb
-from zlmdb.lmdb.plain import CBOR, KEEP, OTHER, put_many_planned, put_planned, reader
+from zlmdb.lmdb.plain import CBOR, KEEP, put_many_planned, put_planned
+from zlmdb.lmdb.reading import OTHER, reader
 from zlmdb.orm import direct
 from zlmdb.orm.errors import DatabaseFullError, DecodeError, EncodeError, Error
 from zlmdb.orm.keys import Key, NativeUint16, Oid, String, Uint64, Uuid

@@ -1,16 +1,14 @@
-"""Records whose keys or values C makes of plain data, or reads as such: see plan.c and cbor.c."""
+"""Records whose keys and values C makes of plain data: see plan.h and cbor.c."""
 
 from __future__ import annotations
 
 import marshal
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.bulk import MARSHAL_VERSION, WRITTEN
-from zlmdb.lmdb.errors import KEYEXIST, LARGE, NOTFOUND
-from zlmdb.lmdb.views import LENGTH_BITS, LENGTH_MASK
+from zlmdb.lmdb.errors import KEYEXIST, LARGE
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.transaction import Transaction
@@ -20,57 +18,11 @@ USES_PLAIN_DATA = sys.implementation.name == "cpython"
 
 CBOR: int = lib.ZL_CBOR
 KEEP: int = lib.ZL_KEEP
-OTHER = object()
 _LONG_WAY = {LARGE, lib.ZL_BAD_ITEM}
 
 _dumps = marshal.dumps
-_get = lib.zl_get
-_get_place = lib.zl_get_place
-_get_plain = lib.zl_get_plain
 _put = lib.zl_put_planned
 _put_many = lib.zl_put_many_planned
-
-
-def reader(
-    encode: Callable[[Any], bytes], load: Callable[[Any], Any], cbor: bool = False
-) -> Callable[[Transaction[Any], Any], Any]:
-    """A function that reads the value of a key: what `load` makes of its bytes.
-
-    It returns None if there is no such key, or the value is empty; `OTHER` if `Transaction.get()` must tell.
-
-    Args:
-        encode: makes bytes of a key.
-        load: makes an object of the value, which is copied, also if the transaction has `buffers`.
-        cbor: the value is CBOR, and `load` gets the marshalled object; `OTHER` if it is not plain data.
-    """
-    get = _get_plain if cbor else _get
-
-    def read(txn: Transaction[Any], key: Any) -> Any:
-        record_key, c = encode(key), txn._c
-        n = get(c, txn._dbi, record_key, len(record_key))
-        if n > 0:
-            data = txn._slot.buf[:n]
-            if txn._c is c:  # else it was read in a transaction of another thread
-                return load(data)
-        return None if n == NOTFOUND or n == 0 else OTHER
-
-    return read
-
-
-def view_reader(
-    encode: Callable[[Any], bytes], load: Callable[[Any], Any]
-) -> Callable[[Transaction[Any], Any], Any]:
-    """A function like that of `reader`, which gives `load` a view, in transactions with `buffers`."""
-
-    def read(txn: Transaction[Any], key: Any) -> Any:
-        record_key = encode(key)
-        n = _get_place(txn._c, txn._dbi, record_key, len(record_key))
-        if n > 0 and n & LENGTH_MASK:
-            start = n >> LENGTH_BITS
-            return load(txn._views.at(start, start + (n & LENGTH_MASK)))  # type: ignore[union-attr]
-        return None if n == NOTFOUND else OTHER
-
-    return read
 
 
 def put_planned(txn: Transaction[Any], layouts: bytes, fields: tuple[Any, ...], flags: int) -> bytes | bool:

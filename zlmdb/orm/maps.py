@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from zlmdb.lmdb.errors import BadValsizeError
 from zlmdb.lmdb.errors import Error as LmdbError
-from zlmdb.lmdb.plain import OTHER
+from zlmdb.lmdb.reading import OTHER
 from zlmdb.orm import bulk, compression
 from zlmdb.orm.errors import Error, UsageError
 from zlmdb.orm.indexed import IndexedRecords

@@ -191,7 +191,7 @@ class IntPart(Part[int]):
         def decode(data: bytes) -> int:
             if len(data) != length:
                 self._sized(data[skip:])
-            return from_bytes(data[skip:], order)
+            return from_bytes(data[skip:] if skip else data, order)
 
         return decode
 
@@ -261,7 +261,7 @@ class UuidPart(Part[UUID]):
             if len(data) != length:
                 self._sized(data[skip:])
             value = new(UUID)
-            set_int(value, from_bytes(data[skip:], "big"))
+            set_int(value, from_bytes(data[skip:] if skip else data, "big"))
             set_is_safe(value, unknown)
             return value
 

@@ -6,7 +6,8 @@ import marshal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
-from zlmdb.lmdb.plain import USES_PLAIN_DATA, reader, view_reader
+from zlmdb.lmdb.plain import USES_PLAIN_DATA
+from zlmdb.lmdb.reading import reader, view_reader
 from zlmdb.orm.compression import compression
 from zlmdb.orm.errors import DecodeError, EncodeError, KeyLengthError, UsageError
 from zlmdb.orm.keys import Key
