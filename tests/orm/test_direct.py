@@ -22,6 +22,7 @@ from zlmdb.lmdb.reading import OTHER, reader
 from zlmdb.orm import direct
 from zlmdb.orm.errors import DatabaseFullError, DecodeError, EncodeError, Error
 from zlmdb.orm.keys import Key, NativeUint16, Oid, String, Uint64, Uuid
+from zlmdb.orm.values import Cbor, KeyValue
 
 pytestmark = pytest.mark.skipif(sys.implementation.name != "cpython", reason="everything goes the long way")
 
@@ -182,6 +183,48 @@ def test_kinds_of_keys_that_c_cannot_lay_out_go_the_long_way(db):
             pmap.put_many(txn, [(key, 6)])
             assert pmap[txn, key] == 6
         assert list(native.select(txn)) == [(258, 6)]
+
+
+class Negated(type(Oid)):
+    """An int that is stored otherwise."""
+
+    def encoder(self, prefix=b""):
+        """Return a function that encodes an int."""
+        encode = super().encoder(prefix)
+        return lambda value: encode(self.maximum - value)
+
+
+class Shouted(Cbor):
+    """CBOR with another way to write."""
+
+    def __init__(self):
+        super().__init__()
+        self.dump = lambda value: cbor2.dumps(value.upper())
+
+
+class Doubled(KeyValue):
+    """A primary key that is stored otherwise."""
+
+    def __init__(self):
+        super().__init__(Oid)
+        self.dump = lambda value: Oid.encode(2 * value)
+
+
+def test_codecs_of_ones_own_are_not_passed_over(db):
+    for part in (Negated("Oid", 8, Oid.maximum), type(Oid)("Oid", 7, Oid.maximum)):
+        pmap = zlmdb.PersistentMap(1, key=part, value=Shouted())
+        index = zlmdb.PersistentMap(2, key=String, value=Doubled())
+        with db.begin(write=True) as txn:
+            pmap.truncate(txn)
+            pmap[txn, 1] = "a"
+            pmap.put_many(txn, [(2, "b")])
+            keys = sorted(b"\0\1" + part.encode(n) for n in (1, 2))
+            assert list(txn._opened().keys(prefix=b"\0\1")) == keys
+            assert pmap[txn, 1] == "A"
+            plain = zlmdb.MapOidPickle(3)
+            plain.attach_index("text", index, str)
+            plain[txn, 5] = "five"
+            assert txn.get(b"\0\2five") == Oid.encode(10)
 
 
 # -- records and their index records --

@@ -1,4 +1,4 @@
-"""Functions that read a value and make an object of it: what `Transaction.get()` does, with less around it."""
+"""Functions that read a value and make an object of it: as `Transaction.get()`, with less around it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,6 @@ class Part(Generic[T]):
         layout: the bytes, in words, for the documentation.
         size: their number; None if it varies.
         sorts: their order is that of the values.
-        code: for C to lay it out in a key (plan.c); None if only `encode` can.
     """
 
     name: str
@@ -58,7 +57,6 @@ class Part(Generic[T]):
     layout: str
     size: int | None
     sorts: bool = True
-    code: str | None = None
 
     def encode(self, value: T) -> bytes:
         """Return the bytes of a value.
@@ -158,7 +156,6 @@ class IntPart(Part[int]):
         self.sorts = size == 1 or self.order == "big"
         order = "host byte order" if native else "big-endian"
         self.layout = f"uint{8 * size}, {order}" if size > 1 else "uint8"
-        self.code = {MAX_OID: "O", 2**64 - 1: "Q"}.get(self.maximum) if order == "big-endian" else None
         self._encode = self.encoder()
         self._decode = self.decoder()
 
@@ -223,7 +220,6 @@ class UuidPart(Part[UUID]):
     type_name = "UUID"
     layout = "16 bytes, as in RFC 9562"
     size = 16
-    code = "U"
 
     def __init__(self) -> None:
         self._encode = self.encoder()
@@ -315,7 +311,6 @@ class StringPart(Part[str]):
     def __init__(self, needed: bool = False) -> None:
         self.needed = needed
         self.layout = "UTF-8, not empty" if needed else "UTF-8"
-        self.code = None if needed else "S"
         self._encode = self.encoder()
 
     def encode(self, value: str) -> bytes:

@@ -13,7 +13,7 @@ from zlmdb.orm.errors import DecodeError, EncodeError, KeyLengthError, UsageErro
 from zlmdb.orm.keys import Key
 from zlmdb.orm.parts import Part, shown
 from zlmdb.orm.transaction import Transaction
-from zlmdb.orm.values import Value
+from zlmdb.orm.values import Cbor, Value
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -85,12 +85,13 @@ class Records(Generic[K, V]):
         self._load: Callable[[Any], V] = load if compress is None else lambda data: load(unpack(data))
         in_place = codec.takes_views and compress is None
         self._values = codec
-        self._plain = codec.plain if compress is None and USES_PLAIN_DATA else None
+        self._plain: Callable[[V], Any] | None = None
         self._load_view: Callable[[Any], V] = load if in_place else lambda view: self._load(bytes(view))
         self._read = self._read_view = reader(self._record_key, self._load)
         if in_place:
             self._read_view = view_reader(self._record_key, load)
-        elif self._plain is not None and codec.restore is not None:
+        elif type(codec) is Cbor and compress is None and USES_PLAIN_DATA:  # one of one's own may differ
+            self._plain = codec.plain
             self._read = self._read_view = reader(self._record_key, _unmarshalled(codec.restore), cbor=True)
 
     @classmethod

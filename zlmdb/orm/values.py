@@ -41,8 +41,6 @@ class Value(Generic[V]):
         takes_views: `load` reads a memoryview in place; other codecs get a copy in a bytes object.
         dump: Returns the bytes of a value; raises `EncodeError`, or whatever the encoder raises.
         load: Returns the value of the bytes; raises ValueError, or whatever the decoder raises.
-        plain: Makes plain data of a value, whose CBOR is what `dump` returns; None if values are not CBOR.
-        restore: Makes a value of such data.
     """
 
     name: str
@@ -51,8 +49,6 @@ class Value(Generic[V]):
     takes_views = False
     dump: Callable[[V], bytes]
     load: Callable[[Any], V]
-    plain: Callable[[V], Any] | None = None
-    restore: Callable[[Any], V] | None = None
 
     def stores_key(self, key: Key[Any]) -> bool:  # noqa: ARG002
         """Return whether keys of this kind have the same bytes as values."""
@@ -76,7 +72,7 @@ class KeyValue(Value[V]):
 
     def stores_key(self, key: Key[Any]) -> bool:
         """Return whether keys of this kind have the same bytes as values."""
-        return self._key.stores_like(key)
+        return type(self) is KeyValue and self._key.stores_like(key)
 
 
 class String(Value[str | None]):
@@ -100,7 +96,7 @@ class String(Value[str | None]):
 
     def stores_key(self, key: Key[Any]) -> bool:
         """Return whether keys of this kind have the same bytes as values."""
-        return key.parts == (Text,)
+        return type(self) is String and key.parts == (Text,)
 
 
 class Bytes20Timestamp(KeyValue["tuple[bytes | None, np.datetime64]"]):
@@ -183,7 +179,12 @@ class _Marshalled(Value[V]):
 
 
 class Cbor(_Marshalled[V]):
-    """Structured data as CBOR (RFC 8949), as `cbor2.dumps` writes it: order kept, floats in 64 bits."""
+    """Structured data as CBOR (RFC 8949), as `cbor2.dumps` writes it: order kept, floats in 64 bits.
+
+    Attributes:
+        plain: Makes plain data of a value.
+        restore: Makes a value of plain data.
+    """
 
     name = "Cbor"
     layout = "CBOR, not canonical"
@@ -192,8 +193,8 @@ class Cbor(_Marshalled[V]):
         self, marshal: Callable[[V], Any] | None = None, unmarshal: Callable[[Any], V] | None = None
     ) -> None:
         super().__init__(marshal, unmarshal)
-        self.plain = marshal or _unchanged
-        self.restore = unmarshal or _unchanged
+        self.plain: Callable[[V], Any] = marshal or _unchanged
+        self.restore: Callable[[Any], V] = unmarshal or _unchanged
 
     def _functions(self) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
         from cbor2 import dumps, loads

@@ -166,7 +166,7 @@ int64_t zl_put_many_planned(zl_txn *txn, unsigned dbi, const char *layouts, size
     if (count == 0 || count > ZL_MOST || rows > len)
         return ZL_BAD_ITEM;
     if (!(memory = zl_load_memory(&load, &plan, len, flags)))
-        return zl_length_or(ENOMEM);
+        return ZL_LARGE;
     if ((rc = zl_txn_enter(txn)) == 0) {
         plan.longest = (size_t)txn->ops->env_get_maxkeysize(txn->env->env);
         if ((rc = zl_load_make(&load, &plan)) == 0) {
