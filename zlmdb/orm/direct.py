@@ -95,15 +95,13 @@ def writer(pmap: IndexedRecords[Any, Any]) -> Write:
     plain, dump, layouts = pmap._plain, pmap._dump, plan.layouts
     plain_key, index_keys = plan.plain_key, plan.index_keys
     only_index = index_keys[0] if len(index_keys) == 1 else None
-    pause = 0  # how many values are not to be tried as plain data
+    pause = 0  # how many values are still not to be tried as plain data
 
     def write(txn: Transaction, key: Any, value: Any) -> bool:
         nonlocal pause
-        if in_cbor := plain is not None and not pause:
-            flags = plan.flags | CBOR
-        else:
-            flags = plan.flags
-            pause = pause and pause - 1
+        in_cbor = plain is not None and pause <= 0
+        flags = plan.flags | CBOR if in_cbor else plan.flags
+        pause -= not in_cbor
         try:
             c_key = key if plain_key is None else plain_key(key)
             data = plain(value) if in_cbor else dump(value)  # type: ignore[misc]
@@ -123,7 +121,8 @@ def writer(pmap: IndexedRecords[Any, Any]) -> Write:
             return write(txn, key, value)
         if stored is not True:  # the value that is to be replaced
             stale = stale_keys(pmap, txn, key, stored, value)
-            put_planned(txn._txn, layouts, fields, flags & ~KEEP)  # type: ignore[arg-type]
+            if put_planned(txn._txn, layouts, fields, flags & ~KEEP) is not True:  # type: ignore[arg-type]
+                return False
             for entry_key in stale:
                 txn.delete(entry_key)
         if txn._stats is not None:
