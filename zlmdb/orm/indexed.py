@@ -56,7 +56,7 @@ class IndexedRecords(Records[K, V]):
 
         Raises:
             IndexDefinitionError: This map is an index itself, ``pmap`` is attached already or is this map, or
-                the name is taken.
+                the name or the slot is taken.
             UsageError: An argument is of the wrong type.
         """
         if not isinstance(pmap, IndexedRecords) or not callable(fkey) or not isinstance(name, str):
@@ -72,6 +72,10 @@ class IndexedRecords(Records[K, V]):
             raise IndexDefinitionError(f"{pmap} cannot be an index of {self}: it has indexes of its own")
         if name in self._indexes:
             raise IndexDefinitionError(f"{self} has an index {name!r} already")
+        if pmap._slot and pmap._slot in (self._slot, *(index.pmap._slot for index in self._indexes.values())):
+            raise IndexDefinitionError(
+                f"{pmap} cannot be an index of {self}: the slot is taken, and records would mix"
+            )
         self._indexes[name] = Index(self, name, pmap, fkey, nullable, bool(unique))
         pmap._index_attached_to = self
         self._replan()
