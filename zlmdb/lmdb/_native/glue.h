@@ -42,6 +42,8 @@
 
 #define ZL_SLACK 16   /* bytes that a chunk has beyond its cap */
 #define ZL_ADVANCE 0x1000 /* beside the operation of a fill: move before the first record */
+#define ZL_CBOR 1         /* of a planned write: the value is an object, to be stored as CBOR */
+#define ZL_KEEP 2         /* and nothing is stored if the record has another value */
 
 #include "api.h"
 
@@ -244,6 +246,9 @@ void zl_cursor_detach(zl_cursor *cursor);
 int zl_cursor_step(zl_cursor *cursor, MDB_cursor_op op);
 int zl_cursor_refresh(zl_cursor *cursor);
 int zl_cursor_put_checked(zl_cursor *cursor, MDB_val *key, MDB_val *val, unsigned flags);
+
+int64_t zl_cbor_encode(const char **at, const char *end, char *out, size_t cap);
+int64_t zl_cbor_decode(const char *data, size_t len, char *out, size_t cap);
 
 /* A write has put the cursor on its record, or on the existing one that forbade it (MDB_KEYEXIST). */
 static inline void zl_cursor_placed(zl_cursor *cursor) {
