@@ -54,6 +54,17 @@ def _sift(refs: list[weakref.ref[Any]]) -> int:
     return 2 * len(refs) + FEW
 
 
+def _forget(refs: list[weakref.ref[Any]], dead: weakref.ref[Any]) -> None:
+    """Drop a reference, unless another thread sifts just now."""
+    if _sifting.acquire(blocking=False):
+        try:
+            refs.remove(dead)
+        except ValueError:  # release() has taken it
+            pass
+        finally:
+            _sifting.release()
+
+
 class MapViews:
     """What an environment knows of the views on its map.
 
@@ -101,9 +112,13 @@ class MapViews:
         exporter = self._open.get(views)
         if exporter is None:
             return
-        self._left.append(_ref(exporter))
+        left = _ref(exporter)
+        self._left.append(left)
         self._open.pop(views, None)
-        if len(self._left) > self._left_limit:
+        del exporter
+        if left() is None:
+            _forget(self._left, left)
+        elif len(self._left) > self._left_limit:
             self._left_limit = _sift(self._left)
 
     def release(self) -> bool:

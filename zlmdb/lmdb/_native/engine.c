@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "pack.h"
@@ -50,7 +51,11 @@ static zl_env *zl_env_of(MDB_env *env);
 /* In place of ftruncate(): the file must not become shorter, as another process may have made it longer. */
 static int zl_lengthen(int fd, off_t len);
 
+/* In place of pthread_mutex_lock(): see below. */
+static int zl_mutex_lock(pthread_mutex_t *mutex);
+
 #define ftruncate(fd, len) zl_lengthen(fd, len)
+#define pthread_mutex_lock(mutex) zl_mutex_lock(mutex)
 #define mmap(addr, len, prot, flags, fd, offset) zl_mmap(env, addr, len, prot, flags, fd, offset)
 #define munmap(addr, len) zl_munmap(env, addr, len)
 #include "mdb.c"
@@ -59,8 +64,21 @@ static int zl_lengthen(int fd, off_t len);
 #include "module.c"
 #endif
 #undef ftruncate
+#undef pthread_mutex_lock
 #undef mmap
 #undef munmap
+
+/* Looks at the lock once in a while, woken or not: if a process is killed when it was woken to take the lock, and others
+ * were faster, the system does not wake another in its place. */
+static int zl_mutex_lock(pthread_mutex_t *mutex) {
+    struct timespec until;
+    int rc = pthread_mutex_trylock(mutex);
+    for (; rc == EBUSY || rc == ETIMEDOUT; rc = pthread_mutex_timedlock(mutex, &until)) {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+    }
+    return rc;
+}
 
 /* Allocating its last byte lengthens a file, and never shortens it, whoever else does the same. */
 static int zl_lengthen(int fd, off_t len) {
