@@ -48,7 +48,7 @@ class Slot:
         """What the transaction has given away."""
 
     def __del__(self) -> None:
-        if self.kept:
+        if self.kept or lib is None:  # the latter at the interpreter's end, which has cleared the modules
             return
         if self.pool is None:  # it waited, and its pool is gone
             self.free()
@@ -103,7 +103,7 @@ class Ending:
 
     def __del__(self) -> None:
         pool, slot = self._pool, self._slot
-        if self.armed and pool is not None:
+        if self.armed and pool is not None and lib is not None:  # see Slot
             if self.batches is not None or self.views is not None:
                 self.end()
             if self.provisional:
