@@ -5,8 +5,8 @@
 
 Each round runs the same work in a fresh process of each interpreter, in turns. The table shows medians of CPU
 time in microseconds per record, and how many times as fast this zlmdb is. Records have one index on a string.
-The rows "codec" are the codec alone, with the functions between objects and plain data: nothing can store or
-read a record in less.
+The rows "codec" are the codec alone, with the functions between objects and plain data. (Single records and
+put_many() do not use that of CBOR: C does its work, see docs/design.md.)
 """
 
 from __future__ import annotations

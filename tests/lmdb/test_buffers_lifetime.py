@@ -14,6 +14,7 @@ from itertools import chain
 import pytest
 
 from zlmdb import lmdb
+from zlmdb.lmdb import views
 
 KEY = b"k" * 20
 
@@ -144,6 +145,39 @@ def test_threads_read_while_the_transaction_ends(filled):
             other.abort()
         assert all(got)
         assert not any(map(can_be_read, chain.from_iterable(got)))
+
+
+def test_no_view_is_made_on_a_map_that_another_thread_has_given_up(filled, monkeypatch):
+    """The environment closes after the value was found, and before its view is known."""
+    real = views._buffer
+
+    def overtaken(*args):
+        monkeypatch.setattr(views, "_buffer", real)
+        filled.close()
+        return real(*args)
+
+    txn = filled.begin(buffers=True)
+    monkeypatch.setattr(views, "_buffer", overtaken)
+    with pytest.raises(lmdb.Error):
+        txn.get(b"0001").tobytes()
+    with pytest.raises(lmdb.Error):
+        txn.get(b"0001")
+
+
+def test_the_map_stays_while_another_thread_ends_the_transaction_of_a_view(filled, monkeypatch):
+    """The environment closes after the views were released, before what was derived from them is known."""
+    real = views.MapViews.ended
+
+    def overtaken(*args):
+        monkeypatch.setattr(views.MapViews, "ended", real)
+        filled.close()
+        return real(*args)
+
+    txn = filled.begin(buffers=True)
+    derived = txn.get(b"0001")[:5]
+    monkeypatch.setattr(views.MapViews, "ended", overtaken)
+    txn.abort()
+    assert derived.tobytes() in (b"value", bytes(5))
 
 
 def test_a_refused_commit_ends_the_views_and_not_the_transaction(filled, in_thread):

@@ -165,6 +165,30 @@ def test_transaction_must_be_open_and_of_this_environment(env, open_env, tmp_pat
     assert (tmp_path / "copy").stat().st_size == 0
 
 
+@pytest.mark.parametrize("writemap", [False, True])
+def test_no_damaged_copy_of_a_transaction_that_has_written(open_env, tmp_path, engine, writemap):
+    """LMDB copies the marks of pages that are not committed yet, and leaves out writes to named databases."""
+    env = open_env(writemap=writemap)
+    db = env.open_db(b"named")
+    with env.begin(write=True) as txn, open(tmp_path / "copy", "wb") as file:
+        env.copyfd(file.fileno(), True, txn)
+    assert open_env("copy", subdir=False).get(b"named" + b"\0" * engine) is not None
+    with env.begin(write=True) as txn:
+        txn.put(b"key", b"value", db=db)
+        with open(tmp_path / "other", "wb") as file, pytest.raises(lmdb.IncompatibleError, match="commit it"):
+            env.copyfd(file.fileno(), True, txn)
+        if not writemap:
+            with (
+                env.begin(parent=txn, write=True) as child,
+                open(tmp_path / "other", "wb") as file,
+                pytest.raises(lmdb.IncompatibleError, match="commit it"),
+            ):
+                env.copyfd(file.fileno(), True, child)
+    assert (tmp_path / "other").stat().st_size == 0
+    with env.begin() as txn, open(tmp_path / "other", "wb") as file:
+        env.copyfd(file.fileno(), True, txn)
+
+
 @pytest.mark.parametrize("compact", [False, True])
 def test_while_it_is_written(open_env, tmp_path, compact):
     """Each copy is of one moment: both keys of a transaction, or neither."""

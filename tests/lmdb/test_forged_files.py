@@ -297,6 +297,14 @@ def keys_of_free_records(image: Image) -> None:
 family("one_leaf", "transaction", meta("transaction"), most=(1 << 64) - 1, near=(1 << 64) - 3, half=1 << 63)
 family("one_leaf", "last page", meta("last page"), meta=0, none=(1 << 64) - 1)
 
+
+def page_size_in_one_meta_page(image: Image, value: int) -> None:
+    """The second meta page is the one in use."""
+    image.set_record(list(image.metas(FREE))[1], "pad", value)
+
+
+family("one_leaf", "page size", page_size_in_one_meta_page, tiny_in_one=32, half_in_one=PAGE // 2)
+
 AT_OPEN = ("flags of main database", "page size", "flags of free database", "transaction", "last page")
 
 

@@ -153,6 +153,50 @@ for thread in threads:
 assert codes == {0}, codes
 assert env.get(b"042") == b"v42"
 """,
+    "a child that uses what threads had locked does not wait for them": """
+import signal, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+done, shared = threading.Event(), env.begin()
+def use():
+    while not done.is_set():
+        env.get(b"042")
+        shared.get(b"042")
+        env.begin().abort()
+        with env.begin(write=True) as txn:
+            txn.put(b"k", b"v")
+threads = [threading.Thread(target=use) for _ in range(2)]
+for thread in threads:
+    thread.start()
+def bounded():
+    signal.alarm(20)
+    assert shared.get(b"042") == env.get(b"042") == b"v42"
+    env.begin().abort()
+    env.info()
+    try:
+        env.begin(write=True).abort()
+    except lmdb.Error as error:
+        assert "fork" in str(error), error
+    env.close()
+codes = {fork(bounded) for _ in range(60)}
+done.set()
+for thread in threads:
+    thread.join()
+assert codes == {0}, codes
+""",
+    "a child that sets the map's size leaves the parent's readers": """
+txn = env.begin()
+before = env.readers()
+def resize():
+    try:
+        env.set_mapsize(1 << 24)
+    except lmdb.Error as error:
+        assert "open it again in the child" in str(error)
+    else:
+        raise AssertionError
+assert fork(resize) == 0
+assert env.readers() == before
+assert txn.get(b"042") == b"v42"
+""",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from uuid import UUID, uuid4
 
 import cbor2
@@ -101,6 +102,26 @@ def test_null_has_no_record_in_a_nullable_index(db):
         users[txn, 2] = {"email": None}
         del users[txn, 1], users[txn, 2]
         assert users.count(txn) == 0
+
+
+def test_a_namedtuple_with_none_is_a_null_like_any_tuple(db):
+    pair = namedtuple("pair", "city oid")
+    for nullable in (True, False):
+        users, index = zlmdb.MapOidPickle(1), zlmdb.MapStringOidOid(2)
+        users.attach_index("city", index, lambda city: pair(city, 1), nullable=nullable)
+        with db.begin(write=True) as txn:
+            users.truncate(txn)
+            for store in (
+                lambda: users.__setitem__((txn, 1), None),  # noqa: B023 (called here)
+                lambda: users.put_many(txn, [(1, None)]),  # noqa: B023
+            ):
+                if nullable:
+                    store()
+                    assert (users.count(txn), index.count(txn)) == (1, 0)
+                else:
+                    with pytest.raises(zlmdb.NullValueConstraint):
+                        store()
+                    assert users.count(txn) == 0
 
 
 def test_null_in_another_index_is_refused_and_nothing_is_written(db):
@@ -243,6 +264,9 @@ def test_what_cannot_be_an_index_is_refused():
         other.attach_index("b", other, unchanged)
     with pytest.raises(IndexDefinitionError, match="indexes of its own"):
         other.attach_index("b", users, unchanged)
+    for same_slot in (zlmdb.MapStringOid(users._slot), zlmdb.MapStringOid(index._slot)):
+        with pytest.raises(IndexDefinitionError, match="the slot is taken"):
+            users.attach_index("b", same_slot, unchanged)
     for arguments in (("b", "map", unchanged), ("b", free, "function"), (5, free, unchanged)):
         with pytest.raises(UsageError):
             users.attach_index(*arguments)

@@ -129,7 +129,8 @@ def put_records(txn: Transaction[Any], records: tuple[bytes, ...], overwrite: bo
         MapFullError: the map is full; the transaction must be aborted.
         Error: as `Transaction.put()`.
     """
-    txn._settle()
+    if txn._ending is not None:
+        txn._settle()
     try:
         data = _dumps(records, MARSHAL_VERSION)
     except ValueError:  # something of more than 2 GiB

@@ -6,7 +6,7 @@ import errno
 from typing import Any
 
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.errors import error
+from zlmdb.lmdb.errors import INCOMPATIBLE, error
 from zlmdb.lmdb.opening import Path, count, native_path
 from zlmdb.lmdb.status import Status
 from zlmdb.lmdb.transaction import Transaction
@@ -17,6 +17,7 @@ _TARGET = "a copy needs an empty directory that exists; with subdir=False, a pat
 _HINTS = {
     **dict.fromkeys((errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR), _TARGET),
     errno.EACCES: "the destination cannot be written to",
+    INCOMPATIBLE: "the transaction has written: commit it, and copy then",
 }
 
 
@@ -33,6 +34,7 @@ class Copying(Status):
 
         Raises:
             TypeError: `txn` without `compact`.
+            IncompatibleError: `txn` has written, or a transaction that it is nested in.
             Error: the copy could not be written.
         """
         self._copy(native_path(path), -1, compact, txn)

@@ -41,25 +41,25 @@ class Slot:
         self.c = c
         self.buf = buf
         self.pool: deque[Slot] | None = None
-        """While a transaction has it: where to give it back."""
+        """Where a write transaction that is dropped leaves it to others."""
         self.kept = False
         """Someone else gives it back: see `Ending`."""
         self.views: Views | None = None
         """What the transaction has given away."""
 
-    def __del__(self) -> None:
-        if self.kept or lib is None:  # the latter at the interpreter's end, which has cleared the modules
-            return
-        if self.pool is None:  # it waited, and its pool is gone
-            self.free()
-        else:  # its transaction was dropped without an end
+    def __del__(self) -> None:  # its transaction was dropped, or its environment
+        if not self.kept and lib is not None:  # else the interpreter ends, and has cleared the modules
             self.give_back(self.pool)
 
-    def give_back(self, pool: deque[Slot]) -> None:
-        """The transaction was dropped: abort it if need be, and leave the handle to others."""
+    def give_back(self, pool: deque[Slot] | None) -> None:
+        """Abort the transaction if it has not ended, and leave the handle to others, or free it."""
         if self.views is not None:
             self.views.release()
-        if _release(self.c):
+        if not _release(self.c):
+            return
+        if pool is None:
+            self.free()
+        else:
             pool.append(Slot(self.c, self.buf))
 
     def free(self) -> None:
@@ -88,10 +88,10 @@ class Ending:
 
     __slots__ = ("_env", "_pool", "_slot", "armed", "batches", "parent", "provisional", "views")
 
-    def __init__(self, env: Environment, slot: Slot) -> None:
+    def __init__(self, env: Environment, slot: Slot, write: bool) -> None:
         self._env = env
         self._slot = slot
-        self._pool = slot.pool
+        self._pool = env._write_slots if write else env._slots
         self.armed = False
         """It belongs to a transaction."""
         self.batches: set[scan.Ahead] | None = None
@@ -102,13 +102,12 @@ class Ending:
         self.views = slot.views
 
     def __del__(self) -> None:
-        pool, slot = self._pool, self._slot
-        if self.armed and pool is not None and lib is not None:  # see Slot
+        if self.armed and lib is not None:  # see Slot
             if self.batches is not None or self.views is not None:
                 self.end()
             if self.provisional:
                 self.forget_databases()
-            slot.give_back(pool)
+            self._slot.give_back(self._pool)
 
     def watched(self) -> set[scan.Ahead]:
         """The batches, which the environment knows of from now on: it cuts them when it closes."""

@@ -155,7 +155,6 @@ class Environment(Copying):
         self._cut_batches()
         lib.zl_env_close(self._c, self._release_views())
         self._databases.clear()
-        self._free_slots()
         self._registration.release()
 
     def _cut_batches(self) -> None:
@@ -168,6 +167,7 @@ class Environment(Copying):
         return self._views.release()
 
     def _free_slots(self) -> None:
+        """After the last transaction is gone: another thread may be about to call with the handle of one."""
         for pool in (self._slots, self._write_slots):
             while pool:
                 pool.pop().free()
@@ -329,12 +329,10 @@ class Environment(Copying):
         if write or buffers or db is not None or parent is not None or not GIVES_BACK_EARLY:
             _begin(txn, self, db, parent, write, buffers)
             return txn
-        pool = self._slots
         try:
-            slot = pool.pop()
+            slot = self._slots.pop()
         except IndexError:
             slot = new_slot(self)
-        slot.pool = pool
         txn._slot = slot
         txn._c = c = slot.c
         txn._pyenv = self

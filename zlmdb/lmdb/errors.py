@@ -275,12 +275,17 @@ _OWN_TEXTS = {
     lib.ZL_WRITER_ACTIVE: (
         "The map cannot be resized while a write transaction is active: commit or abort it first"
     ),
+    lib.ZL_FORKED: (
+        "This environment was opened before a fork(), and its parent process has work in progress: "
+        "open it again in the child"
+    ),
 }
 
 NOTFOUND = -30798
 KEYEXIST = -30799
 MAP_FULL = -30792
 BAD_TXN = -30782
+INCOMPATIBLE = -30784
 BAD_VALSIZE = -30781
 DBIS_BUSY = -30773
 LARGE: int = lib.ZL_LARGE

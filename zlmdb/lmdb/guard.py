@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 
 from zlmdb.lmdb.errors import Error
@@ -27,10 +29,12 @@ if hasattr(os, "register_at_fork"):
 
 def _key(path: bytes) -> Key | None:
     try:
-        stat = os.stat(path)
+        found = os.stat(path)
     except OSError:
         return None
-    return (stat.st_dev, stat.st_ino) if stat.st_ino else os.path.realpath(path)
+    if stat.S_ISFIFO(found.st_mode):  # opening it would wait for somebody at its other end
+        raise Error(f"{os.fsdecode(path)}: this is a pipe, and an environment needs a file", errno.ESPIPE)
+    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
 class Registration:
@@ -43,7 +47,7 @@ class Registration:
         files: its data file and lock file.
 
     Raises:
-        Error: one of the files belongs to an environment that is open in this process.
+        Error: one of the files belongs to an environment that is open in this process, or is a pipe.
     """
 
     def __init__(self, path: bytes, files: tuple[bytes, bytes]) -> None:

@@ -110,7 +110,8 @@ class Transaction(Writing[V]):
             slot = pool.pop()
         except IndexError:
             slot = new_slot(env)
-        slot.pool = pool
+        if write:
+            slot.pool = pool
         self._slot = slot
         self._c = slot.c
         self._pyenv = env
@@ -169,7 +170,6 @@ class Transaction(Writing[V]):
                 if self._views is not None:
                     self._views.release()
                 if _commit(c) == 0:
-                    slot.pool = None
                     self._pyenv._slots.append(slot)
         elif exc_type is not None:
             self.abort()
@@ -188,7 +188,7 @@ class Transaction(Writing[V]):
         """
         if self._ending is not None:
             return self._ending
-        ending, slot = Ending(self._pyenv, self._slot), self._slot
+        ending, slot = Ending(self._pyenv, self._slot, self._write), self._slot
         if self._ending is None and self._c is not CLOSED_HANDLE:  # one step up to the end of the block
             self._ending = ending
             ending.armed = slot.kept = True
@@ -207,7 +207,6 @@ class Transaction(Writing[V]):
             self._views.release()
         rc: int = _commit(c)
         if rc == 0:
-            slot.pool = None
             self._pyenv._slots.append(slot)
         return rc
 
@@ -339,22 +338,20 @@ class Transaction(Writing[V]):
         if type(key) is not bytes:
             key = as_bytes(key, "key")
         dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
+        c = self._c
         if self._views is None:
-            c = self._c
             n = _get(c, dbi, key, len(key))
-            value = self._slot.buf[:n] if n >= 0 else default
-            if self._c is not c:  # so that this was read in a transaction of another thread
-                raise closed()
             if n >= 0:
-                return value
+                value = self._slot.buf[:n]
+                if self._c is c:
+                    return value
         else:
-            c = self._c
             n = _get_place(c, dbi, key, len(key))
             if n >= 0:
                 start = n >> LENGTH_BITS
                 return self._views.at(start, start + (n & LENGTH_MASK))
-            if self._c is not c:
-                raise closed()
+        if self._c is not c:  # another thread has ended the transaction: this may come from the next one
+            raise closed()
         if n == NOTFOUND:
             return default
         if n != LARGE:

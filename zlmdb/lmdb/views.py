@@ -61,47 +61,64 @@ class MapViews:
         c: the environment's handle.
     """
 
-    __slots__ = ("_c", "_left", "_left_limit", "_map", "_open")
+    __slots__ = ("_c", "_left", "_left_limit", "_map", "_map_number", "_open")
 
     def __init__(self, c: Any) -> None:
         self._c = c
-        self._map: tuple[Any, int] | None = None
+        self._map: tuple[Any, int, int] = None, 0, -1
+        self._map_number = 0
+        """Of the map that is in use; the one that `_map` knows may be a former one."""
         self._open: dict[Views, Any] = {}
         self._left: list[weakref.ref[Any]] = []
         self._left_limit = FEW
 
     def export(self, views: Views) -> Any:
-        """The object that exports the map for the views of a transaction: all that the map may grow to."""
-        if self._map is None:
+        """The object that exports the map for the views of a transaction: all that the map may grow to.
+
+        Raises:
+            Error: the environment is closed, or gives up this map just now.
+        """
+        wanted = self._map_number
+        pointer, size, number = self._map
+        if number != wanted:
             out = ffi.new("zl_view *")
             rc = lib.zl_env_map(self._c, out)
             if rc:
                 raise error("mdb_env_info", rc)
-            self._map = out.val, out.vlen
-        return self._open.setdefault(views, _buffer(*self._map))
+            pointer, size, number = self._map = out.val, out.vlen, wanted
+        exporter = self._open.setdefault(views, _buffer(pointer, size))
+        if self._map_number != wanted:  # release() may not have seen it
+            del exporter
+            self.ended(views)
+            raise closed()
+        return exporter
 
     def ended(self, views: Views) -> None:
-        """The transaction has ended; its exporter lives on if something does that was derived from a view."""
-        exporter = self._open.pop(views, None)
+        """The transaction has ended; its exporter lives on if something does that was derived from a view.
+
+        At every moment release() finds it in one place or the other.
+        """
+        exporter = self._open.get(views)
         if exporter is None:
             return
-        left = _ref(exporter)
-        del exporter
-        if left() is not None:
-            self._left.append(left)
-            if len(self._left) > self._left_limit:
-                self._left_limit = _sift(self._left)
+        self._left.append(_ref(exporter))
+        self._open.pop(views, None)
+        if len(self._left) > self._left_limit:
+            self._left_limit = _sift(self._left)
 
     def release(self) -> bool:
         """The map goes: release the views of open transactions.
 
         Returns:
-            Whether something derived from a view, of these or of earlier transactions, is alive.
+            Whether the address range must stay: something derived from a view, of these or of earlier
+            transactions, is alive, or another thread is about to release some.
         """
+        self._map_number += 1
         for views in list(self._open):
             views.release()
-        left, self._left, self._map = self._left, [], None
-        return any(exporter() is not None for exporter in left)
+        unfinished = bool(self._open)
+        left, self._left = self._left, []
+        return unfinished or any(exporter() is not None for exporter in left)
 
 
 class Views:
@@ -192,13 +209,13 @@ class Views:
         elif SHARED:
             return  # there are no views
         refs, self._refs = self._refs, []
-        for ref in refs:
-            view = ref()
-            if view is not None:
-                try:
+        while refs:
+            try:
+                view = refs.pop()()
+                if view is not None:
                     view.release()
-                except BufferError:  # something exports it, and keeps the exporter alive
-                    continue
+            except (BufferError, IndexError):  # something exports it, and keeps the exporter alive; or
+                continue  # another thread does the same
         self._of_map.ended(self)
 
     def resume(self) -> None:

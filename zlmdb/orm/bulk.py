@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from operator import lt
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from zlmdb.orm.direct import write_many
 from zlmdb.orm.errors import UsageError
 from zlmdb.orm.parts import shown
 
@@ -49,11 +50,47 @@ def get_many(pmap: PersistentMap[K, V], txn: Transaction, keys: Iterable[K]) -> 
 def put_many(pmap: PersistentMap[K, V], txn: Transaction, items: Iterable[tuple[K, V | None]]) -> int:
     """Store the items; see `PersistentMap.put_many`."""
     source = iter(items)
-    count = 0
-    while (group := Group(pmap, txn, source)).keys:
-        group.write()
-        count += len(group.keys)
+    direct = pmap._plan is not None
+    count, size = 0, min(FIRST_BATCH, GROUP_RECORDS)
+    while (columns := _take(pmap, source, size))[0]:
+        taken = write_many(pmap, txn, *columns) if direct else None
+        if taken is None:  # the long way, from here on
+            direct = False
+            group = Group(pmap, txn, chain(zip(*columns, strict=True), source))
+            group.write()
+            count += len(group.keys)
+        else:
+            count += len(columns[0])
+            size = max(1, min(GROUP_RECORDS, 4 * size, GROUP_BYTES * len(columns[0]) // taken))
     return count
+
+
+def _take(
+    pmap: PersistentMap[K, V], items: Iterator[tuple[K, V | None]], count: int
+) -> tuple[list[K], list[V | None]]:
+    """Return the keys and the values of the next items."""
+    keys: list[K] = []
+    values: list[V | None] = []
+    while len(keys) < count and (batch := list(islice(items, min(MOST, count - len(keys))))):
+        more_keys, more_values = _columns(pmap, batch)
+        keys += more_keys
+        values += more_values
+    return keys, values
+
+
+def _columns(pmap: PersistentMap[K, V], batch: list[tuple[K, V | None]]) -> tuple[list[K], list[V | None]]:
+    """Return the keys and the values of some items."""
+    keys: list[K] = []
+    values: list[V | None] = []
+    try:
+        for key, value in batch:
+            keys.append(key)
+            values.append(value)
+    except Exception as error:
+        raise UsageError(
+            f"{pmap}: put_many takes pairs of key and value, not {shown(batch[len(keys)])}"
+        ) from error
+    return keys, values
 
 
 class Group(Generic[K, V]):
@@ -83,15 +120,8 @@ class Group(Generic[K, V]):
 
     def _add(self, batch: list[tuple[K, V | None]]) -> int:
         """Encode some of the items; return the bytes of their values."""
-        pmap, keys, values = self._pmap, [], []
-        try:
-            for key, value in batch:
-                keys.append(key)
-                values.append(value)
-        except Exception as error:
-            raise UsageError(
-                f"{pmap}: put_many takes pairs of key and value, not {shown(batch[len(keys)])}"
-            ) from error
+        pmap = self._pmap
+        keys, values = _columns(pmap, batch)
         record_keys: list[bytes] = []
         try:
             record_keys.extend(map(pmap._record_key, keys))

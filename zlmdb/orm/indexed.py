@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from zlmdb.orm.direct import plan_of, writer
 from zlmdb.orm.errors import IndexDefinitionError, UsageError
 from zlmdb.orm.indexes import Index, IndexReport, check, rebuild
 from zlmdb.orm.records import Records
@@ -27,6 +28,11 @@ class IndexedRecords(Records[K, V]):
         super().__init__(slot, compress, key, value)
         self._indexes: dict[str, Index] = {}
         self._index_attached_to: IndexedRecords[Any, Any] | None = None
+        self._replan()
+
+    def _replan(self) -> None:
+        self._plan = plan_of(self)
+        self._write = writer(self)
 
     def attach_index(
         self,
@@ -50,7 +56,7 @@ class IndexedRecords(Records[K, V]):
 
         Raises:
             IndexDefinitionError: This map is an index itself, ``pmap`` is attached already or is this map, or
-                the name is taken.
+                the name or the slot is taken.
             UsageError: An argument is of the wrong type.
         """
         if not isinstance(pmap, IndexedRecords) or not callable(fkey) or not isinstance(name, str):
@@ -66,14 +72,20 @@ class IndexedRecords(Records[K, V]):
             raise IndexDefinitionError(f"{pmap} cannot be an index of {self}: it has indexes of its own")
         if name in self._indexes:
             raise IndexDefinitionError(f"{self} has an index {name!r} already")
+        if pmap._slot and pmap._slot in (self._slot, *(index.pmap._slot for index in self._indexes.values())):
+            raise IndexDefinitionError(
+                f"{pmap} cannot be an index of {self}: the slot is taken, and records would mix"
+            )
         self._indexes[name] = Index(self, name, pmap, fkey, nullable, bool(unique))
         pmap._index_attached_to = self
+        self._replan()
 
     def detach_index(self, name: str) -> None:
         """Keep an index no longer; its records stay. Nothing happens if there is no such index."""
         index = self._indexes.pop(name, None)
         if index is not None:
             index.pmap._index_attached_to = None
+            self._replan()
 
     def indexes(self) -> list[str]:
         """Return the names of the indexes, sorted."""

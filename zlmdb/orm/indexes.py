@@ -12,6 +12,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from zlmdb.lmdb.bulk import put_records
 from zlmdb.lmdb.errors import BadValsizeError
 from zlmdb.orm.errors import DecodeError, EncodeError, Error, NullValueConstraint, UniqueValueConstraint
 from zlmdb.orm.parts import shown
@@ -26,10 +27,13 @@ Item = TypeVar("Item")
 Entry = tuple[bytes, bytes]
 """An index record, key and value."""
 
-_MAYBE_NULL = {type(None), tuple}
-
 BATCH = 1000
 """Records that are read and written together when many are."""
+
+
+def is_null(index_key: object) -> bool:
+    """Return whether an index key is None, or a tuple with a None."""
+    return index_key is None or (isinstance(index_key, tuple) and any(part is None for part in index_key))
 
 
 class Index:
@@ -70,7 +74,7 @@ class Index:
         """Return the index record of a record; None if its index key is null."""
         fkey, encode_key, encode_primary = self.fkey, self._encode_key, self._encode_primary
         index_key = fkey(value)
-        if index_key is None or (index_key.__class__ is tuple and any(part is None for part in index_key)):
+        if is_null(index_key):
             return None
         try:
             return encode_key(index_key), encode_primary(key)
@@ -96,7 +100,7 @@ class Index:
             NullValueConstraint: One of the index keys is null, and the index is not nullable.
         """
         index_keys = list(map(self.fkey, values))
-        if _MAYBE_NULL.isdisjoint(map(type, index_keys)):
+        if not any(map(is_null, index_keys)):
             with suppress(Exception):  # found again below, with the record that it is about
                 return list(map(self._encode_key, index_keys)), list(map(self._encode_primary, keys))
         entries = []
@@ -150,7 +154,7 @@ def store(
                 index.check_free(txn, entry, key)
             records += entry
     try:
-        old = txn._put_records(records)
+        old = put_records(txn._txn or txn._opened(), records)
     except BadValsizeError:  # of which map?
         for index in pmap._indexes.values():
             prefix = index.pmap._attached()
@@ -159,25 +163,26 @@ def store(
             )
         raise
     if old is not None:
-        stale = [] if old == data else _stale(pmap, txn, key, old, records)
-        txn._put_records(records, overwrite=True)
+        stale = [] if old == data else stale_keys(pmap, txn, key, old, value)
+        put_records(txn._opened(), records, overwrite=True)
         for entry_key in stale:
             txn.delete(entry_key)
+    if txn._stats is not None:
+        txn._stats.puts += len(records) // 2
 
 
-def _stale(
-    pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, old_data: bytes, records: tuple[bytes, ...]
+def stale_keys(
+    pmap: IndexedRecords[Any, Any], txn: Transaction, key: Any, old_data: bytes, value: Any
 ) -> list[bytes]:
-    """Return the keys of the index records that go when these records replace the old ones."""
-    old_value = pmap._decoded(txn, records[0], old_data)
-    old_entries = [
-        (index, index.stored_entry(records[0], key, old_value)) for index in pmap._indexes.values()
-    ]
-    return [
-        entry[0]
-        for index, entry in old_entries
-        if entry is not None and entry[0] not in records[2::2] and index.holds(txn, entry)
-    ]
+    """Return the keys of the index records that go when a value replaces a stored one."""
+    record_key = pmap._record_key(key)
+    old_value = pmap._decoded(txn, record_key, old_data)
+    stale = []
+    for index in pmap._indexes.values():
+        old, new = index.stored_entry(record_key, key, old_value), index.entry(key, value)
+        if old is not None and (new is None or new[0] != old[0]) and index.holds(txn, old):
+            stale.append(old[0])
+    return stale
 
 
 def remove(pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, record_key: bytes) -> None:

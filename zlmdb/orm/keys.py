@@ -22,15 +22,18 @@ from typing import Any, Generic, TypeVar, overload
 
 from zlmdb.orm.errors import EncodeError, UsageError
 from zlmdb.orm.parts import (
+    MAX_OID,
     Bytes16,
     Bytes20,
     Bytes32,
+    IntPart,
     NativeUint16,
     NonEmptyString,
     Oid,
     Part,
     Slot,
     String,
+    StringPart,
     Uint8,
     Uint16,
     Uint64,
@@ -128,6 +131,17 @@ class Key(Generic[K]):
         text_before_fixed = any(a is None and b is not None for a, b in pairwise(sizes))
         return all(part.sorts for part in self.parts) and not text_before_fixed
 
+    @property
+    def codes(self) -> str | None:
+        """What C is told of the parts to lay them out (plan.c); None if it cannot."""
+        codes = "".join(_code(part) for part in self.parts)
+        texts = codes.count("S")
+        return None if "?" in codes else codes.replace("S", "Z", max(0, texts - 1))
+
+    def stores_like(self, other: Key[Any]) -> bool:
+        """Whether keys that both can encode, apart from those with None, have the same bytes."""
+        return [part.not_null for part in self.parts] == [part.not_null for part in other.parts]
+
     def encoder(self, prefix: bytes = b"") -> Callable[[K], bytes]:
         """Return a function that encodes a key behind a prefix: what maps call for every record."""
         if len(self.parts) == 1:
@@ -167,6 +181,15 @@ class Key(Generic[K]):
         """Return a key that is most likely not in use: of random parts, except for the current time."""
         values = tuple(part.new() for part in self.parts)
         return values[0] if len(values) == 1 else values  # type: ignore[return-value]
+
+
+def _code(part: AnyPart) -> str:
+    """Return what C is told of a part; parts of one's own have other bytes."""
+    if type(part) is IntPart and part.size == 8 and part.order == "big":
+        return {MAX_OID: "O", 2**64 - 1: "Q"}.get(part.maximum, "?")
+    if type(part) is StringPart and not part.needed:
+        return "S"
+    return "U" if part is Uuid else "?"
 
 
 def _encoders(parts: tuple[AnyPart, ...]) -> list[Callable[[Any], bytes]]:

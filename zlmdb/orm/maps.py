@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from zlmdb.lmdb.errors import BadValsizeError
 from zlmdb.lmdb.errors import Error as LmdbError
+from zlmdb.lmdb.reading import OTHER
 from zlmdb.orm import bulk, compression
 from zlmdb.orm.errors import Error, UsageError
 from zlmdb.orm.indexed import IndexedRecords
@@ -70,23 +71,21 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             UsageError: The subscript is not an open transaction and a key of the map.
             DecodeError: The record cannot be read.
         """
-        # For speed without _locate(), and functions that are attributes are looked up before they are called:
-        # CPython takes self.f() for a method, and looks for it in the class first.
+        # Functions that are attributes are looked up before they are called: CPython takes self.f() for a
+        # method, and looks for it in the class first.
         try:
             txn, key = subscript
-            encode = self._record_key
-            data = txn._txn.get(encode(key))  # type: ignore[union-attr]
-        except LmdbError as error:
-            txn._refuse(error)
-        except Exception as error:
-            raise self._bad_subscript(subscript, error) from error
-        if not data:
-            return None
-        try:
-            load = self._load_view if txn._buffers else self._load
-            return load(data)
-        except Exception as error:
-            raise self._undecodable(self._bound(key), error) from error
+            read = self._read_view if txn._buffers else self._read
+            value = read(txn._txn, key)  # type: ignore[arg-type]
+        except Exception:  # noqa: BLE001 (raised again on the long way, with the record that it is about)
+            return self._fetch(subscript)
+        return self._fetch(subscript) if value is OTHER else value
+
+    def _fetch(self, subscript: tuple[Transaction, K]) -> V | None:
+        """Read a record the long way."""
+        txn, record_key = self._locate(subscript)
+        data = txn.get(record_key)
+        return self._decoded(txn, record_key, data) if data else None
 
     def __setitem__(self, subscript: tuple[Transaction, K], value: V | None) -> None:
         """Store a record, and its index records with it: ``pmap[txn, key] = value``.
@@ -99,6 +98,21 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             DatabaseFullError: The database has reached its limit; the transaction must be aborted.
             ReadOnlyError: The transaction is read-only.
         """
+        write = self._write
+        try:
+            txn, key = subscript
+            if write(txn, key, value):
+                return
+        except LmdbError as error:
+            txn._refuse(error)
+        except Error:
+            raise
+        except (TypeError, ValueError):  # no pair: said below
+            pass
+        self._store(subscript, value)
+
+    def _store(self, subscript: tuple[Transaction, K], value: V | None) -> None:
+        """Store a record the long way."""
         try:
             txn, key = subscript
             encode, dump, put = self._record_key, self._dump, txn._put

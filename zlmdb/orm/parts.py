@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID, SafeUUID, uuid4
 
 from zlmdb.orm.errors import EncodeError
@@ -34,6 +34,11 @@ def shown(value: object) -> str:
     except Exception:  # noqa: BLE001 (the error is about something else)
         text = "that cannot be shown"
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def _base(prefix: bytes, size: int) -> int:
+    """Return what to add to an integer whose `size` bytes follow a prefix: cheaper than adding up bytes."""
+    return int.from_bytes(prefix, "big") << 8 * size
 
 
 class Part(Generic[T]):
@@ -92,6 +97,11 @@ class Part(Generic[T]):
         """The same part taking None as well, which is stored as zeros (an empty string) and read as such."""
         return _Nullable(self)
 
+    @property
+    def not_null(self) -> Part[Any]:
+        """The part that stores what is not None."""
+        return self
+
     def _sized(self, data: bytes) -> bytes:
         if len(data) != self.size:
             raise ValueError(f"{self.name} is stored in {self.size} bytes, here are {len(data)}")
@@ -124,6 +134,10 @@ class _Nullable(Part[T | None]):
     def encode_prefix(self, value: T | None) -> bytes:
         return self._zeros if value is None else self._part.encode_prefix(value)
 
+    @property
+    def not_null(self) -> Part[Any]:
+        return self._part
+
     def new(self) -> T:
         return self._part.new()
 
@@ -151,11 +165,14 @@ class IntPart(Part[int]):
 
     def encoder(self, prefix: bytes = b"") -> Callable[[int], bytes]:
         """Return a function like `encode`."""
-        size, order, maximum = self.size, self.order, self.maximum
+        order, maximum = self.order, self.maximum
+        if prefix and order == "little":
+            return super().encoder(prefix)
+        base, length = _base(prefix, self.size), len(prefix) + self.size
 
         def encode(value: int) -> bytes:
             if type(value) is int and 0 <= value <= maximum:
-                return prefix + value.to_bytes(size, order)
+                return (base + value).to_bytes(length, order)
             raise self._refused(f"an int from 0 to {maximum}", value)
 
         return encode
@@ -171,7 +188,7 @@ class IntPart(Part[int]):
         def decode(data: bytes) -> int:
             if len(data) != length:
                 self._sized(data[skip:])
-            return from_bytes(data[skip:], order)
+            return from_bytes(data[skip:] if skip else data, order)
 
         return decode
 
@@ -214,10 +231,11 @@ class UuidPart(Part[UUID]):
 
     def encoder(self, prefix: bytes = b"") -> Callable[[UUID], bytes]:
         """Return a function like `encode`."""
+        base, length = _base(prefix, 16), len(prefix) + 16
 
         def encode(value: UUID) -> bytes:
             if isinstance(value, UUID):
-                return prefix + value.int.to_bytes(16, "big")
+                return (base + value.int).to_bytes(length, "big")
             raise self._refused("a uuid.UUID", value)
 
         return encode
@@ -239,7 +257,7 @@ class UuidPart(Part[UUID]):
             if len(data) != length:
                 self._sized(data[skip:])
             value = new(UUID)
-            set_int(value, from_bytes(data[skip:], "big"))
+            set_int(value, from_bytes(data[skip:] if skip else data, "big"))
             set_is_safe(value, unknown)
             return value
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
+from zlmdb.lmdb.plain import USES_PLAIN_DATA
+from zlmdb.lmdb.reading import reader, view_reader
 from zlmdb.orm.compression import compression
 from zlmdb.orm.errors import DecodeError, EncodeError, KeyLengthError, UsageError
 from zlmdb.orm.keys import Key
 from zlmdb.orm.parts import Part, shown
 from zlmdb.orm.transaction import Transaction
-from zlmdb.orm.values import Value
+from zlmdb.orm.values import Cbor, Value
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,6 +25,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 MAX_SLOT = 0xFFFF
+
+
+def _unmarshalled(restore: Callable[[Any], V]) -> Callable[[bytes], V]:
+    loads = marshal.loads
+    return lambda data: restore(loads(data))
 
 
 class Records(Generic[K, V]):
@@ -76,7 +84,15 @@ class Records(Generic[K, V]):
         self._dump: Callable[[V], bytes] = dump if compress is None else lambda value: pack(dump(value))
         self._load: Callable[[Any], V] = load if compress is None else lambda data: load(unpack(data))
         in_place = codec.takes_views and compress is None
+        self._values = codec
+        self._plain: Callable[[V], Any] | None = None
         self._load_view: Callable[[Any], V] = load if in_place else lambda view: self._load(bytes(view))
+        self._read = self._read_view = reader(self._record_key, self._load)
+        if in_place:
+            self._read_view = view_reader(self._record_key, load)
+        elif type(codec) is Cbor and compress is None and USES_PLAIN_DATA:  # one of one's own may differ
+            self._plain = codec.plain
+            self._read = self._read_view = reader(self._record_key, _unmarshalled(codec.restore), cbor=True)
 
     @classmethod
     def new_key(cls, secure: bool = False) -> K:  # noqa: ARG003

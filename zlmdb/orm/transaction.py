@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from zlmdb.lmdb.bulk import put_records
 from zlmdb.lmdb.errors import Error as LmdbError
 from zlmdb.lmdb.errors import MapFullError, ReadonlyError
 from zlmdb.orm.errors import DatabaseFullError, ReadOnlyError, UsageError
@@ -127,13 +126,6 @@ class Transaction:
             self._stats.puts += 1
         return stored
 
-    def _put_records(self, records: tuple[bytes, ...], overwrite: bool = False) -> bytes | None:
-        """Store raw keys and values, in turn; none if the first key has a value, which is returned."""
-        old = put_records(self._txn or _not_open(), records, overwrite)
-        if old is None and self._stats is not None:
-            self._stats.puts += len(records) // 2
-        return old
-
     def _opened(self) -> lmdb.Transaction[Any]:
         if self._txn is None:
             _not_open()
@@ -194,7 +186,10 @@ class Transaction:
         Raises:
             UsageError: The transaction is not open.
         """
-        data: bytes | memoryview | None = self._opened().get(key)
+        try:
+            data: bytes | memoryview | None = self._opened().get(key)
+        except LmdbError as error:
+            self._refuse(error)
         return data
 
     def put(self, key: bytes, data: bytes, overwrite: bool = True) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from zlmdb.orm.errors import EncodeError, UsageError
 from zlmdb.orm.keys import Key
 from zlmdb.orm.parts import Bytes20, Part, shown
+from zlmdb.orm.parts import String as Text
 from zlmdb.orm.timestamps import Timestamp
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class Value(Generic[V]):
     dump: Callable[[V], bytes]
     load: Callable[[Any], V]
 
+    def stores_key(self, key: Key[Any]) -> bool:  # noqa: ARG002
+        """Return whether keys of this kind have the same bytes as values."""
+        return False
+
 
 class KeyValue(Value[V]):
     """A value that is stored as a key is: one part, or a tuple of them.
@@ -64,6 +69,10 @@ class KeyValue(Value[V]):
         self.layout = self._key.layout
         self.dump = self._key.encode
         self.load = self._key.decode
+
+    def stores_key(self, key: Key[Any]) -> bool:
+        """Return whether keys of this kind have the same bytes as values."""
+        return type(self) is KeyValue and self._key.stores_like(key)
 
 
 class String(Value[str | None]):
@@ -84,6 +93,10 @@ class String(Value[str | None]):
     def load(self, data: bytes) -> str | None:
         """Return the text, None if it is empty."""
         return data.decode() or None
+
+    def stores_key(self, key: Key[Any]) -> bool:
+        """Return whether keys of this kind have the same bytes as values."""
+        return type(self) is String and key.parts == (Text,)
 
 
 class Bytes20Timestamp(KeyValue["tuple[bytes | None, np.datetime64]"]):
@@ -166,10 +179,22 @@ class _Marshalled(Value[V]):
 
 
 class Cbor(_Marshalled[V]):
-    """Structured data as CBOR (RFC 8949), as `cbor2.dumps` writes it: order kept, floats in 64 bits."""
+    """Structured data as CBOR (RFC 8949), as `cbor2.dumps` writes it: order kept, floats in 64 bits.
+
+    Attributes:
+        plain: Makes plain data of a value.
+        restore: Makes a value of plain data.
+    """
 
     name = "Cbor"
     layout = "CBOR, not canonical"
+
+    def __init__(
+        self, marshal: Callable[[V], Any] | None = None, unmarshal: Callable[[Any], V] | None = None
+    ) -> None:
+        super().__init__(marshal, unmarshal)
+        self.plain: Callable[[V], Any] = marshal or _unchanged
+        self.restore: Callable[[Any], V] = unmarshal or _unchanged
 
     def _functions(self) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
         from cbor2 import dumps, loads
@@ -219,8 +244,12 @@ def _json_encoder(json: Any) -> Callable[[Any], str]:
 def _chain(first: Callable[[Any], Any] | None, second: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
     """Return the function that applies the one, then the other; one of them may be None."""
     if first is None or second is None:
-        return first or second or (lambda value: value)
+        return first or second or _unchanged
     return lambda value: second(first(value))
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 class FlatBuffers(Value[V]):

@@ -67,6 +67,7 @@ int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, un
 int zl_drop(zl_txn *txn, unsigned dbi, int del);
 int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
 int64_t zl_get_place(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
+int64_t zl_get_plain(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
 int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view *out);
 int zl_put(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags);
 int zl_del(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen);
@@ -96,3 +97,9 @@ int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t 
 int zl_cursor_multiple(zl_cursor *cursor, int op, zl_view *out);
 int zl_put_many(zl_cursor *cursor, const char *data, size_t len, unsigned flags, uint32_t *result);
 int64_t zl_put_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, unsigned flags);
+
+/* plan.c, plan_many.c */
+int64_t zl_put_planned(zl_txn *txn, unsigned dbi, const char *layouts, size_t layouts_len, unsigned count,
+                       const char *data, size_t len, unsigned flags);
+int64_t zl_put_many_planned(zl_txn *txn, unsigned dbi, const char *layouts, size_t layouts_len, unsigned count,
+                            const char *data, size_t len, unsigned flags, uint32_t rows);

@@ -12,8 +12,10 @@
 #include "rename.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -24,10 +26,12 @@ static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, 
 static int zl_munmap(MDB_env *env, void *addr, size_t len);
 
 /* Called by our patches of LMDB (vendor/patches): where it would give MDB_MAP_FULL or MDB_MAP_RESIZED; before it uses
- * a page, or an overflow value of some pages, from the map, or goes down to a page; after it has written pages, or
- * has given up some that it wrote in the map itself; and when an assertion fails. */
+ * a page, or an overflow value of some pages, from the map, or goes down to a page; to find a page among those that the
+ * transaction has written; after it has written pages, or has given up some that it wrote in the map itself; and when
+ * an assertion fails. */
 static int zl_map_grow(MDB_env *env, size_t pages);
 static int zl_page_check(MDB_cursor *mc, size_t pgno);
+static unsigned zl_dirty_search(MDB_env *env, const void *list, size_t pgno);
 static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t pgno, size_t pages);
 static int zl_bad_level(const MDB_cursor *mc, const void *page);
 static int zl_bad_free_list(const size_t *list);
@@ -106,6 +110,45 @@ static int zl_room_on_disk(MDB_env *env, size_t page, size_t count) {
     return rc;
 }
 
+/* ---- A lock that its thread has not released ----------------------------------------------------------
+ *
+ * An environment closes while a thread still holds the writer's mutex, which is in the lock file's map.  That mutex is
+ * part of a list that the thread keeps: it must neither go away nor be used anew where that list can see it. */
+
+#ifdef __GLIBC__
+enum { ZL_LOCK_WORD = 0 };
+#else
+enum { ZL_LOCK_WORD = 1 }; /* musl */
+#endif
+
+/* What the system does to the mutex of a thread that has died: the next who locks it is told so. */
+static void zl_give_up_lock(int *word) {
+    int was = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+    while ((was & FUTEX_TID_MASK) != 0)
+        if (__atomic_compare_exchange_n(word, &was, (was & FUTEX_WAITERS) | FUTEX_OWNER_DIED, 0, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST)) {
+            syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+            return;
+        }
+}
+
+/* Leaves the thread a copy of its own, in place of the map, and frees the lock for everyone else. */
+static int zl_leave_writer_lock(MDB_env *env, size_t len) {
+    volatile char *own = (volatile char *)env->me_txns;
+    MDB_txninfo *shared;
+
+    if (mmap((void *)own, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, env->me_lfd, 0) == MAP_FAILED)
+        return -1;
+    *own = *own; /* a write makes the page a copy; nobody changes this byte */
+    shared = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, env->me_lfd, 0);
+    if (shared == MAP_FAILED)
+        return -1;
+    zl_give_up_lock((int *)shared->mti_wmutex + ZL_LOCK_WORD);
+    return munmap(shared, len);
+}
+
+_Static_assert(offsetof(MDB_txninfo, mti_readers) <= 4096, "the mutexes are on the first page");
+
 /* ---- A memory map that grows in place ----------------------------------------------------------------
  *
  * An environment with zl_env.map_reserve set maps its file at the start of a large reservation of address
@@ -161,7 +204,7 @@ static int zl_munmap(MDB_env *env, void *addr, size_t len) {
     zl_env *zenv = zl_env_of(env);
 
     if (zenv && zenv->keep_lock && addr == (void *)env->me_txns)
-        return 0;
+        return zl_leave_writer_lock(env, len);
     if (!zenv || addr != (void *)env->me_map)
         return munmap(addr, len);
     zl_pages_end(zenv);
@@ -245,6 +288,17 @@ static int zl_in_map(MDB_env *env, const void *ptr, size_t len) {
     return p >= env->me_map && p <= env->me_map + env->me_mapsize && len <= (size_t)(env->me_map + env->me_mapsize - p);
 }
 
+/* As mdb_mid2l_search(), for a page of the list of dirty pages.  Most look-ups are for pages that were found before:
+ * where, is remembered, and holds if the page still is there. */
+static unsigned zl_dirty_search(MDB_env *env, const void *list, size_t pgno) {
+    const MDB_ID2 *dirty = list;
+    uint32_t *hint = &zl_env_of(env)->dirty_hints[pgno % ZL_HINTS];
+
+    if (!*hint || *hint > dirty[0].mid || dirty[*hint].mid != pgno)
+        *hint = mdb_mid2l_search((MDB_ID2L)list, pgno);
+    return *hint;
+}
+
 #include "page_check.h"
 
 /* Where the map is, and how far it may grow in place. */
@@ -288,6 +342,16 @@ static int zl_txn_reuse(MDB_txn *txn) {
     return rc;
 }
 
+/* Whether it has written, or a transaction that it is nested in has. */
+static int zl_txn_changed(const MDB_txn *txn) {
+    if (txn->mt_flags & MDB_TXN_RDONLY)
+        return txn->mt_parent && zl_txn_changed(txn->mt_parent);
+    for (; txn; txn = txn->mt_parent)
+        if (txn->mt_u.dirty_list[0].mid || (txn->mt_flags & (MDB_TXN_DIRTY | MDB_TXN_SPILLS)))
+            return 1;
+    return 0;
+}
+
 /* Unpositions a cursor as if it were new.  LMDB leaves one that failed to find its key at the place where the key
  * would be, with what it knew of the duplicates of another key, and can crash when moved on from there. */
 static void zl_cursor_forget(MDB_cursor *mc) {
@@ -312,4 +376,5 @@ const zl_ops ZL_NAME(ops) = {
     zl_txn_reuse, zl_txn_park, mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
     mdb_cursor_open, mdb_cursor_close, mdb_cursor_get, mdb_cursor_put, mdb_cursor_del, mdb_cursor_count,
     zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_map_stable, zl_map_extent,
+    zl_txn_changed,
 };

@@ -215,6 +215,8 @@ void zl_env_close(zl_env *env, int keep_mapped) {
 /* Resizing has two halves, and Python runs between them. */
 int zl_env_resize_begin(zl_env *env) {
     int rc = 0;
+    if (env->forks != zl_forks)
+        return ZL_FORKED; /* it would end the parent's read transactions, too */
     pthread_mutex_lock(&env->mutex);
     while ((env->resizing || env->writing == ZL_COPY) && !env->closing)
         pthread_cond_wait(&env->changed, &env->mutex);
@@ -344,6 +346,8 @@ int zl_env_copy(zl_env *env, const char *path, int fd, unsigned flags, zl_txn *t
         return rc;
     if (txn && (rc = zl_txn_enter(txn)) == 0)
         mdb_txn = txn->txn;
+    if (mdb_txn && env->ops->zl_txn_changed(mdb_txn))
+        rc = MDB_INCOMPATIBLE; /* LMDB would leave writes out, and in some cases make a damaged copy */
     if (rc == 0 && zl_copy_would_deadlock(env, flags))
         rc = ZL_SAME_THREAD;
     if (rc == 0 && path)

@@ -34,6 +34,7 @@
 #define ZL_SAME_THREAD (-40005)   /* a second write transaction in one thread would deadlock */
 #define ZL_BAD_ITEM (-40006)      /* putmulti: an item is not a pair of byte strings */
 #define ZL_WRITTEN (-40007)       /* all records have been written */
+#define ZL_FORKED (-40008)        /* a child process cannot do this with what its parent has opened */
 #define ZL_ERRNO_BASE (-50000)    /* functions that return lengths give errno e as ZL_ERRNO_BASE - e */
 
 #define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */
@@ -41,6 +42,8 @@
 
 #define ZL_SLACK 16   /* bytes that a chunk has beyond its cap */
 #define ZL_ADVANCE 0x1000 /* beside the operation of a fill: move before the first record */
+#define ZL_CBOR 1         /* of a planned write: the value is an object, to be stored as CBOR */
+#define ZL_KEEP 2         /* and nothing is stored if the record has another value */
 
 #include "api.h"
 
@@ -54,6 +57,7 @@ typedef struct zl_found {
 } zl_found;
 
 enum { ZL_GROUP = 24 }; /* keys that are looked up together */
+enum { ZL_HINTS = 4096 }; /* dirty pages, by page number, that are found without a search */
 
 /* What an engine offers.  mdb_* members are LMDB's functions; zl_* members need its internals (engine.c). */
 typedef struct zl_ops {
@@ -106,6 +110,7 @@ typedef struct zl_ops {
     /* The part of the map that stays as it is while the transaction lasts, from its beginning; returns its size. */
     size_t (*zl_map_stable)(MDB_txn *txn, const char **map);
     size_t (*zl_map_extent)(MDB_env *env, const char **map);
+    int (*zl_txn_changed)(const MDB_txn *txn);
 } zl_ops;
 
 extern const zl_ops zl0_ops, zl1_ops; /* by engine.c */
@@ -125,13 +130,15 @@ struct zl_env {
     zl_txn *handles;      /* every transaction handle, in use or not */
     int writing;          /* who has the writer's place: ZL_NOBODY, ... */
     pthread_t writer;     /* its thread */
+    int lost_writer;      /* in a child process: a thread that it does not have has the writer's place */
     pthread_t resizer;    /* the thread that resizes the map */
     MDB_txn *doomed;      /* a write transaction aborted by another thread than its own */
     zl_env *next_open;    /* of the environments that are open (writer.c) */
-    int keep_lock;        /* a thread still has a mutex in the lock file's map: leave that where it is */
+    int keep_lock;        /* a thread still has the mutex in the lock file's map */
     MDB_txn **spare;      /* finished read transactions kept for reuse */
     unsigned char **page_uses; /* what its pages are known to be fit for (page_check.h) */
     size_t page_chunks;
+    uint32_t dirty_hints[ZL_HINTS]; /* where in the list of dirty pages those of its one writer were */
     unsigned spares, max_spares;
     size_t map_reserve;   /* address space reserved for a map that grows in place, or 0 */
     size_t map_reserved;  /* what was obtained */
@@ -227,7 +234,7 @@ void zl_txn_leave(zl_txn *txn);
 void zl_txn_retain(zl_txn *txn);
 void zl_txn_unref(zl_txn *txn);
 void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
-void zl_handles_forked(void);
+void zl_handles_forked(zl_env *env);
 int zl_owns_arena(zl_txn *txn);
 int64_t zl_place(zl_txn *txn, const MDB_val *val);
 void zl_touch(const MDB_val *val);
@@ -239,6 +246,9 @@ void zl_cursor_detach(zl_cursor *cursor);
 int zl_cursor_step(zl_cursor *cursor, MDB_cursor_op op);
 int zl_cursor_refresh(zl_cursor *cursor);
 int zl_cursor_put_checked(zl_cursor *cursor, MDB_val *key, MDB_val *val, unsigned flags);
+
+int64_t zl_cbor_encode(const char **at, const char *end, char *out, size_t cap);
+int64_t zl_cbor_decode(const char *data, size_t len, char *out, size_t cap);
 
 /* A write has put the cursor on its record, or on the existing one that forbade it (MDB_KEYEXIST). */
 static inline void zl_cursor_placed(zl_cursor *cursor) {

@@ -20,16 +20,20 @@ static void zl_unlist_handle(zl_txn *txn) {
     pthread_mutex_unlock(&txn->env->mutex);
 }
 
-zl_txn *zl_txn_new(zl_env *env) {
-    zl_txn *txn = calloc(1, sizeof *txn);
+static void zl_family_lock_init(zl_txn *txn) {
     pthread_mutexattr_t attr;
-
-    if (!txn)
-        return NULL;
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&txn->mutex, &attr);
     pthread_mutexattr_destroy(&attr);
+}
+
+zl_txn *zl_txn_new(zl_env *env) {
+    zl_txn *txn = calloc(1, sizeof *txn);
+
+    if (!txn)
+        return NULL;
+    zl_family_lock_init(txn);
     txn->env = env;
     txn->ops = env->ops;
     txn->root = txn;
@@ -43,8 +47,16 @@ static zl_txn zl_never = {.root = &zl_never, .mutex = PTHREAD_MUTEX_INITIALIZER}
 
 zl_txn *zl_txn_closed(void) { return &zl_never; }
 
-/* In the child of a fork(), a thread that it does not have may have locked the handle that all share. */
-void zl_handles_forked(void) { pthread_mutex_init(&zl_never.mutex, NULL); }
+/* In the child of a fork(), threads that it does not have may have locked an environment's handles, or, without an
+ * environment, the handle that all share. */
+void zl_handles_forked(zl_env *env) {
+    zl_txn *txn;
+    if (!env)
+        pthread_mutex_init(&zl_never.mutex, NULL);
+    else
+        for (txn = env->handles; txn; txn = txn->next)
+            zl_family_lock_init(txn);
+}
 
 char *zl_txn_arena(zl_txn *txn) { return txn->arena; }
 

@@ -1,12 +1,13 @@
-/* Part of engine.c: look-ups of many keys that go down the tree together.  Each step of one leaves the others time
- * to get what it needs next into the processor's cache, which is what a single look-up spends most of its time on. */
+/* Part of engine.c: look-ups of many keys that go down the tree together.  Each page down and each comparison in a leaf
+ * of one leaves the others time to get what they need next into the processor's cache, which is what a single look-up
+ * spends most of its time on. */
 
 typedef struct zl_probe {
     const MDB_val *key;
     zl_found *found;
     pgno_t pgno;
-    MDB_page *page; /* NULL: go to page pgno first */
-    int low, high;  /* what remains to be searched of the page */
+    MDB_page *leaf; /* NULL: go to page pgno first */
+    int low, high;  /* what remains to be searched of the leaf */
     unsigned depth;
 } zl_probe;
 
@@ -18,19 +19,33 @@ static void zl_fetch_page(const MDB_env *env, pgno_t pgno) {
 }
 
 static void zl_probe_fetch_node(const zl_probe *probe) {
-    __builtin_prefetch(NODEPTR(probe->page, (probe->low + probe->high) >> 1));
+    __builtin_prefetch(NODEPTR(probe->leaf, (probe->low + probe->high) >> 1));
+}
+
+/* Searches a branch page whole: these are few, and in the cache most of the time. */
+static void zl_probe_descend(MDB_cursor *mc, zl_probe *probe, MDB_page *branch) {
+    unsigned at;
+    int order = zl_search_words(mc, branch, probe->key, 1, (int)NUMKEYS(branch) - 1, &at);
+    probe->pgno = NODEPGNO(NODEPTR(branch, order < 0 ? at - 1 : at));
+    zl_fetch_page(mc->mc_txn->mt_env, probe->pgno);
 }
 
 static int zl_probe_enter(MDB_cursor *mc, zl_probe *probe) {
-    int rc = zl_page_get(mc, probe->pgno, &probe->page);
+    MDB_page *page;
+    int rc = zl_page_get(mc, probe->pgno, &page);
     if (rc)
         return rc;
-    if (IS_LEAF2(probe->page) || !(IS_LEAF(probe->page) || IS_BRANCH(probe->page)) || ++probe->depth > CURSOR_STACK)
+    if (IS_LEAF2(page) || !(IS_LEAF(page) || IS_BRANCH(page)) || ++probe->depth > CURSOR_STACK)
         return MDB_CORRUPTED;
-    probe->low = IS_LEAF(probe->page) ? 0 : 1;
-    probe->high = (int)NUMKEYS(probe->page) - 1;
-    if (probe->high < probe->low)
+    if (NUMKEYS(page) < (IS_LEAF(page) ? 1 : 2))
         return MDB_CORRUPTED;
+    if (IS_BRANCH(page)) {
+        zl_probe_descend(mc, probe, page);
+        return 0;
+    }
+    probe->leaf = page;
+    probe->low = 0;
+    probe->high = (int)NUMKEYS(page) - 1;
     zl_probe_fetch_node(probe);
     return 0;
 }
@@ -47,44 +62,40 @@ static int zl_probe_found(MDB_cursor *mc, zl_probe *probe, MDB_node *node, int v
     return 0;
 }
 
-/* One comparison, or one page down; 1 when the outcome is found. */
-static int zl_probe_step(MDB_cursor *mc, zl_probe *probe, int values) {
+/* One page down, or one comparison in a leaf; 1 when the outcome is found. */
+static inline int zl_probe_step(MDB_cursor *mc, zl_probe *probe, int values) {
     MDB_node *node;
     int at, order;
 
-    if (!probe->page) {
+    if (!probe->leaf) {
         probe->found->rc = zl_probe_enter(mc, probe);
         return probe->found->rc != 0;
     }
     at = (probe->low + probe->high) >> 1;
-    node = NODEPTR(probe->page, at);
+    node = NODEPTR(probe->leaf, at);
     order = zl_cmp_words(probe->key, NODEKEY(node), NODEKSZ(node));
     if (order > 0)
         probe->low = at + 1;
-    else if (order < 0)
+    else
         probe->high = at - 1;
     if (order && probe->low <= probe->high) {
         zl_probe_fetch_node(probe);
         return 0;
     }
-    if (IS_LEAF(probe->page)) {
-        probe->found->rc = order ? MDB_NOTFOUND : zl_probe_found(mc, probe, node, values);
-        return 1;
-    }
-    probe->pgno = NODEPGNO(NODEPTR(probe->page, order ? probe->low - 1 : at));
-    probe->page = NULL;
-    zl_fetch_page(mc->mc_txn->mt_env, probe->pgno);
-    return 0;
+    probe->found->rc = order ? MDB_NOTFOUND : zl_probe_found(mc, probe, node, values);
+    return 1;
 }
 
 static void zl_probe_all(MDB_cursor *mc, zl_probe *probes, unsigned n, int values) {
+    zl_probe *live[ZL_GROUP];
     unsigned i, left;
-    while (n) {
+
+    for (i = 0; i < n; i++)
+        live[i] = &probes[i];
+    for (; n; n = left)
         for (i = left = 0; i < n; i++)
-            if (!zl_probe_step(mc, &probes[i], values))
-                probes[left++] = probes[i];
-        n = left;
-    }
+            if (!zl_probe_step(mc, live[i], values))
+                live[left++] = live[i];
 }
 
 /* Looks up to ZL_GROUP keys up, as mdb_get() would each; 0 if the database is not one for which that is implemented. */

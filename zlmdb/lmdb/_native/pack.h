@@ -31,6 +31,15 @@ static inline uint32_t zl_load32(const char *at) {
     return n;
 }
 
+/* Whether Python takes these bytes for halves of surrogate pairs, which are not UTF-8. */
+static inline int zl_has_surrogates(const char *text, size_t len) {
+    const char *end = text + len;
+    while (text < end && (text = memchr(text, 0xed, (size_t)(end - text))) != NULL)
+        if (++text < end && (unsigned char)*text >= 0xa0)
+            return 1;
+    return 0;
+}
+
 static inline void zl_out_begin(zl_out *out, zl_chunk *chunk) {
     chunk->count = 0;
     *out = (zl_out){chunk, chunk->data + (chunk->lengths ? 0 : ZL_LIST_HEAD), chunk->data + chunk->cap};

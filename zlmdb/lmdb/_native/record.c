@@ -86,6 +86,16 @@ int64_t zl_get_place(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
     return zl_get_as(txn, dbi, key, klen, zl_place);
 }
 
+static int64_t zl_plain_to_arena(zl_txn *txn, const MDB_val *val) {
+    return zl_owns_arena(txn) ? zl_cbor_decode(val->mv_data, val->mv_size, txn->arena, ZL_ARENA) : ZL_LARGE;
+}
+
+/* Copies a value that is CBOR to the arena as a marshalled object; ZL_LARGE or ZL_BAD_ITEM if it takes zl_get() and
+ * another decoder. */
+int64_t zl_get_plain(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
+    return zl_get_as(txn, dbi, key, klen, zl_plain_to_arena);
+}
+
 /* Leaves the family lock held on success, until zl_unpin(). */
 int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view *out) {
     MDB_val val;

@@ -33,6 +33,8 @@ static int zl_await_doomed(zl_env *env) { /* zl_env.mutex held */
 /* Waits for the writer's place.  A copy takes it while no resize can come in between, and waits for none. */
 int zl_writer_take(zl_env *env, int who) { /* zl_env.mutex held */
     int rc;
+    if (env->lost_writer)
+        return ZL_FORKED;
     while (!env->closing && (env->writing || (env->resizing && who != ZL_COPY))) {
         if (env->writing && pthread_equal(env->writer, pthread_self())) {
             if (!env->doomed)
@@ -146,9 +148,24 @@ static void zl_thread_exits(void *unused) {
     }
 }
 
+/* In the child process, which has one thread: what others were in the middle of will never end. */
+static void zl_env_forked(zl_env *env) {
+    pthread_mutex_init(&env->mutex, NULL);
+    pthread_mutex_init(&env->map_mutex, NULL);
+    pthread_cond_init(&env->changed, NULL);
+    zl_handles_forked(env);
+    env->lost_writer = env->writing && !pthread_equal(env->writer, pthread_self());
+    env->busy = 0;
+    if (env->resizing) /* there may be no map */
+        env->closing = 1;
+}
+
 static void zl_after_fork(void) {
+    zl_env *env;
     zl_forks++;
-    zl_handles_forked();
+    for (env = zl_open_envs; env; env = env->next_open)
+        zl_env_forked(env);
+    zl_handles_forked(NULL);
     pthread_mutex_init(&zl_open_mutex, NULL);
     zl_open_envs = NULL;
 }

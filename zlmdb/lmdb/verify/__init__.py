@@ -15,6 +15,7 @@ hostile its content. No process may write to the file meanwhile, or the audit se
 from __future__ import annotations
 
 import os
+import stat
 
 from zlmdb.lmdb.verify._audit import _Verifier
 from zlmdb.lmdb.verify._meta import VerifyError
@@ -58,5 +59,8 @@ def verify(path: Path, subdir: bool | None = None) -> list[str]:
             order, or its meta pages are unusable.
         OSError: The file cannot be read.
     """
-    with open(resolve_data_path(path, subdir), "rb", buffering=0) as file:
+    file_path = resolve_data_path(path, subdir)
+    if stat.S_ISFIFO(os.stat(file_path).st_mode):  # opening it would wait for somebody at its other end
+        raise VerifyError(f"{os.fsdecode(file_path)}: this is a pipe, not a file")
+    with open(file_path, "rb", buffering=0) as file:
         return _Verifier(file, os.fstat(file.fileno()).st_size).verify()

@@ -1,0 +1,93 @@
+"""Records whose keys and values C makes of plain data: see plan.h and cbor.c."""
+
+from __future__ import annotations
+
+import marshal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from zlmdb.lmdb._native import lib
+from zlmdb.lmdb.bulk import MARSHAL_VERSION, WRITTEN
+from zlmdb.lmdb.errors import KEYEXIST, LARGE
+
+if TYPE_CHECKING:
+    from zlmdb.lmdb.transaction import Transaction
+
+USES_PLAIN_DATA = sys.implementation.name == "cpython"
+"""Elsewhere the long way is faster."""
+
+CBOR: int = lib.ZL_CBOR
+KEEP: int = lib.ZL_KEEP
+_LONG_WAY = {LARGE, lib.ZL_BAD_ITEM}
+
+_dumps = marshal.dumps
+_put = lib.zl_put_planned
+_put_many = lib.zl_put_many_planned
+
+
+def put_planned(txn: Transaction[Any], layouts: bytes, fields: tuple[Any, ...], flags: int) -> bytes | bool:
+    """Store a record and its index records.
+
+    Args:
+        txn: a write transaction on a database without duplicates.
+        layouts: how the key and those for the indexes become bytes (plan.h).
+        fields: the key, the value, and a key for each index, as plain data.
+        flags: CBOR: the value is plain data, to be stored as CBOR; otherwise it is bytes. KEEP: store nothing
+            if the record has another value, and return that.
+
+    Returns:
+        True: all are stored. False: the fields do not fit the layouts, and nothing is. Bytes: what is kept.
+
+    Raises:
+        MapFullError: the map is full; the transaction must be aborted.
+        Error: as `Transaction.put()`.
+    """
+    try:
+        data = _dumps(fields, MARSHAL_VERSION)
+    except ValueError:  # not plain
+        return False
+    if txn._ending is not None:
+        txn._settle()
+    n = _put(txn._c, txn._dbi, layouts, len(layouts), len(fields) - 1, data, len(data), flags)
+    if n == WRITTEN:
+        return True
+    if n >= 0:
+        return txn._slot.buf[:n]  # type: ignore[no-any-return]
+    if n in _LONG_WAY:
+        return False
+    raise txn._pyenv._record_error("mdb_put", n, b"")
+
+
+def put_many_planned(
+    txn: Transaction[Any], layouts: bytes, columns: tuple[list[Any], ...], flags: int
+) -> tuple[int, int] | None:
+    """Store many records and their index records, as `put_planned()` does.
+
+    Args:
+        txn: a write transaction on a database without duplicates.
+        layouts: how the keys and those for the indexes become bytes (plan.h).
+        columns: the keys, the values, and keys for each index, as plain data.
+        flags: CBOR: as for `put_planned()`. KEEP: store nothing if there is a record with one of the keys, or
+            if two here have the same.
+
+    Returns:
+        How many records were stored, those of indexes included, and the bytes that this took. None: nothing
+        was stored, as the columns do not fit the layouts, or KEEP forbade it.
+
+    Raises:
+        MapFullError: the map is full; the transaction must be aborted.
+        Error: as `Transaction.put()`.
+    """
+    try:
+        data = _dumps(columns, MARSHAL_VERSION)
+    except ValueError:  # not plain
+        return None
+    if txn._ending is not None:
+        txn._settle()
+    rows, count = len(columns[0]), len(columns) - 1
+    n = _put_many(txn._c, txn._dbi, layouts, len(layouts), count, data, len(data), flags, rows)
+    if n >= 0:
+        return n, len(data)
+    if n in _LONG_WAY or n == KEYEXIST:
+        return None
+    raise txn._pyenv._record_error("mdb_cursor_put", n, b"")
