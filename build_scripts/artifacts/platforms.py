@@ -15,7 +15,8 @@ GLIBC_LIBRARIES = frozenset(
     f"{name}.so.{number}"
     for name, number in {"libc": 6, "libm": 6, "libpthread": 0, "libdl": 2, "librt": 1}.items()
 ) | {"ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
-MUSL_LIBRARIES = frozenset({"libc.so", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"})
+# Not libc.so, zig's name of it: auditwheel refuses that.
+MUSL_LIBRARIES = frozenset({"libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"})
 
 MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
 LEGACY = {"manylinux2014": "manylinux_2_17", "manylinux2010": "manylinux_2_12", "manylinux1": "manylinux_2_5"}

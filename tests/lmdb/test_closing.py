@@ -332,3 +332,25 @@ def test_an_environment_that_outlives_its_modules_is_closed_silently(run_python)
     program = "import sys\nfrom zlmdb import lmdb\nenv = lmdb.open('db')\nsys.excepthook = lambda *_: env\n"
     done = run_python("-c", program)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+CLEARED = """
+env = lmdb.open("env", lib_version=int(sys.argv[1]))
+with env.begin(write=True) as txn:
+    txn.put(b"k", b"v")
+readers = [env.begin(), env.begin(buffers=True)]
+scan = iter(readers[0].cursor())
+next(scan)
+writer = env.begin(write=True)
+left = [writer.cursor(), writer.cursor(), scan, writer, env]
+for name, module in list(sys.modules.items()):
+    if name.startswith("zlmdb."):
+        vars(module).update(dict.fromkeys(vars(module)))
+del left, scan, readers, writer, txn, env
+"""
+
+
+def test_what_outlives_the_modules_ends_without_a_word(run_child, engine):
+    """At its end the interpreter clears modules: without a GIL, often before it finds the last objects."""
+    done = run_child(CLEARED, engine)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -103,6 +103,7 @@ print("released", seen)
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="PyPy's lock has no switch interval")
+@pytest.mark.skipif("t" in getattr(sys, "abiflags", ""), reason="there is no lock of Python's")
 @pytest.mark.parametrize("read", ["txn.get(b'k')", "cursor.set_key(b'k'); cursor.value()"])
 def test_the_lock_is_released_while_a_large_value_is_read(run_child, engine, read):
     """The reader is never interrupted: if the other thread moves on, the reader released the lock."""

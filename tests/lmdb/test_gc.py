@@ -241,6 +241,8 @@ def test_reads_keep_no_reference(make):
         use()
         collect()
         before = len(gc.get_objects())
-        use()
+        for _ in range(10):
+            use()
         collect()
-        assert len(gc.get_objects()) - before < 50
+        # References to dead buffers are swept out by the hundreds: see zlmdb.lmdb.views.
+        assert len(gc.get_objects()) - before < 300

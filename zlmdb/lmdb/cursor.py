@@ -87,6 +87,8 @@ class Cursor(Iteration[V]):
             c = self._c
         except AttributeError:  # it was never opened
             return
+        if lib is None:  # the interpreter ends, and has cleared the modules
+            return
         if self._ahead is not None:
             self._drop_batch()
         lib.zl_cursor_free(c)

@@ -48,7 +48,7 @@ class Slot:
         """What the transaction has given away."""
 
     def __del__(self) -> None:  # its transaction was dropped, or its environment
-        if not self.kept:
+        if not self.kept and lib is not None:  # else the interpreter ends, and has cleared the modules
             self.give_back(self.pool)
 
     def give_back(self, pool: deque[Slot] | None) -> None:
@@ -102,7 +102,7 @@ class Ending:
         self.views = slot.views
 
     def __del__(self) -> None:
-        if self.armed:
+        if self.armed and lib is not None:  # see Slot
             if self.batches is not None or self.views is not None:
                 self.end()
             if self.provisional:

@@ -137,7 +137,7 @@ class Environment(Copying):
         self.close()
 
     def __del__(self) -> None:
-        if self._c is not None:
+        if self._c is not None and lib is not None:  # else the interpreter ends: see Slot
             self.close()
             self._free_slots()
             lib.zl_env_drop(self._c)
