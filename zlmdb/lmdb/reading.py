@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.errors import NOTFOUND
-from zlmdb.lmdb.views import LENGTH_BITS, LENGTH_MASK, _ref, _sift
+from zlmdb.lmdb.views import LENGTH_BITS, LENGTH_MASK
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.transaction import Transaction
@@ -55,18 +55,10 @@ def view_reader(encode: Callable[[Any], bytes], load: Callable[[memoryview], Any
     def read(txn: Transaction[Any], key: Any) -> Any:
         record_key, views = encode(key), txn._views
         place = _get_place(txn._c, txn._dbi, record_key, len(record_key))
-        if place < 0 or views is None or views._base is None:
+        if place < 0 or views is None:
             return None if place == NOTFOUND else OTHER
         start = place >> LENGTH_BITS
-        view = views._base[
-            start : start + (place & LENGTH_MASK)
-        ]  # from here on as Views.at(), without a call
-        refs = views._refs
-        refs.append(_ref(view))
-        if len(refs) > views._limit:
-            views._limit = _sift(refs)
-        if views._ended:
-            views._too_late()
+        view = views.at(start, start + (place & LENGTH_MASK))
         return load(view) if view else None
 
     return read
