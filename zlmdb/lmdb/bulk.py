@@ -53,6 +53,23 @@ def put_flags(dupdata: bool, overwrite: bool, append: bool, dupsort: int) -> int
 
 def put_many(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int, int]:
     """Store the items; see `Cursor.putmulti()`."""
+    consumed, added = (
+        _put_batches(cursor, items, flags) if scan.IN_BATCHES else _put_each(cursor, items, flags)
+    )
+    if not consumed:
+        cursor.key()  # a closed cursor refuses even that
+    return consumed, added
+
+
+def _put_each(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int, int]:
+    consumed = added = 0
+    for item in items:
+        added += _put_one(cursor, item, flags)
+        consumed += 1
+    return consumed, added
+
+
+def _put_batches(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int, int]:
     source = iter(items)
     consumed = added = 0
     size = FIRST_BATCH
@@ -79,8 +96,6 @@ def put_many(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int
             added += stored
     if failure is not None:
         raise failure
-    if not consumed:
-        cursor.key()  # a closed cursor refuses even that
     return consumed, added
 
 
@@ -99,7 +114,7 @@ def _put_batch(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, 
 
 
 def _put_one(cursor: Cursor[Any], item: Any, flags: int) -> int:
-    """Store an item that is not a tuple of two bytes objects; 1 if it was added."""
+    """Store an item; 1 if it was added."""
     if type(item) is not tuple or len(item) != 2:
         raise TypeError(f"putmulti() takes (key, value) tuples, not {item!r:.80}")
     key, value = as_bytes(item[0], "key"), as_bytes(item[1], "value")

@@ -41,8 +41,11 @@ VIEWS_MOST = 128
 MOST_PLACES = 1024
 """Of keys and values: what a chunk has room for."""
 
-_MARSHAL = sys.implementation.name == "cpython"
-"""PyPy decodes the plain format faster."""
+IN_BATCHES = sys.implementation.name == "cpython"
+"""Records cross the border to C in the format of marshal.
+
+PyPy reads the plain format faster, and writes with a call for each record faster.
+"""
 
 _fill = lib.zl_cursor_fill
 _rewind = lib.zl_cursor_rewind
@@ -56,12 +59,14 @@ class Chunk:
 
     def __init__(self) -> None:
         self._data = ffi.new("char[]", CHUNK_BYTES + lib.ZL_SLACK)
-        self._lengths = ffi.NULL if _MARSHAL else ffi.new("uint32_t[]", 2 * MOST)
+        self._lengths = ffi.NULL if IN_BATCHES else ffi.new("uint32_t[]", 2 * MOST)
         self._places = ffi.new("uint64_t[]", 2 * MOST_PLACES)
         self.c = ffi.new("zl_chunk *", (self._data, CHUNK_BYTES, self._lengths, 0, self._places))
         buffer = ffi.buffer(self._data)
-        self._view: Any = memoryview(buffer) if _MARSHAL else buffer
-        self.decode: Callable[[], list[Any]] = partial(_loads, self._view) if _MARSHAL else self._decode_plain
+        self._view: Any = memoryview(buffer) if IN_BATCHES else buffer
+        self.decode: Callable[[], list[Any]] = (
+            partial(_loads, self._view) if IN_BATCHES else self._decode_plain
+        )
         """Gives the byte strings that C wrote; None where it wrote none."""
 
     def places(self, count: int) -> list[int]:
