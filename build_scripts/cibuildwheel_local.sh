@@ -45,7 +45,7 @@ done
 
 # The network is the host's, so certificates and pip's settings have to be, too.
 reach="--volume=/etc/ssl:/etc/ssl:ro --env=PIP_*"
-tar -C "$root" -cf - . | podman import - "$image-root" > /dev/null
+tar -C "$root" --sparse --exclude="./tmp/*" -cf - . | podman import - "$image-root" > /dev/null
 podman rm --force --ignore zlmdb-image > /dev/null
 podman run $reach --env=PIP_ROOT_USER_ACTION=ignore --name zlmdb-image "$image-root" /bin/sh -euc '
   for each in '"$pythons"'; do
