@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import zlmdb.lmdb as lmdb
 
@@ -48,6 +52,46 @@ def test_without_overwrite(cursor):
     cursor.put(b"b", b"old")
     assert cursor.putmulti([(b"a", b"1"), (b"b", b"2"), (b"c", b"3")], overwrite=False) == (3, 2)
     assert stored(cursor) == [(b"a", b"1"), (b"b", b"old"), (b"c", b"3")]
+
+
+# Keys whose order is decided late, or by their length, or by NULs.
+KEYS = st.one_of(
+    st.binary(min_size=1, max_size=3),
+    st.text("\0a\xff", min_size=1, max_size=9).map(lambda text: text.encode("latin-1")),
+    st.builds(lambda head, tail: b"k" * head + tail, st.integers(5, 30), st.binary(max_size=2)),
+)
+PAIRS = st.lists(st.tuples(KEYS, st.binary(max_size=2)), max_size=200)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=PAIRS, items=PAIRS, overwrite=st.booleans(), data=st.data())
+def test_the_same_as_one_after_the_other(env, before, items, overwrite, data):
+    """The records, what is counted, and where this cursor and another one stand."""
+    results = []
+    marks = data.draw(st.sampled_from([key for key, _ in before] or [b"none"]))
+    for name in (b"together", b"apart"):
+        db = env.open_db(name)
+        with env.begin(db, write=True) as txn:
+            txn.drop(db, delete=False)
+            for key, value in before:
+                txn.put(key, value)
+            cursor, other = txn.cursor(), txn.cursor()
+            other.set_key(marks)
+            if name == b"together":
+                counts = cursor.putmulti(items, overwrite=overwrite)
+            else:
+                counts = (len(items), sum(cursor.put(*item, overwrite=overwrite) for item in items))
+            results.append((counts, cursor.item(), other.item(), list(other.iternext()), list(txn.items())))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("prefix", [0, 6, 7, 8, 200])
+def test_many_keys_in_any_order(cursor, prefix):
+    items = [(b"p" * prefix + b"%d" % i, b"%d" % i) for i in range(20_000)]
+    random.Random(prefix).shuffle(items)
+    assert cursor.putmulti(items) == (20_000, 20_000)
+    assert stored(cursor) == sorted(items)
+    assert cursor.item() == items[-1]
 
 
 def test_append(cursor):
@@ -159,18 +203,24 @@ def test_not_iterable(cursor):
         cursor.putmulti(5)
 
 
-def test_an_iterable_that_reads_the_database(cursor):
-    """It may not see every item before it, but neither crash nor disturb."""
+def test_an_iterable_that_reads_the_transaction_sees_each_item_before(cursor):
     txn = cursor._pytxn
+    words = [b"one", b"two", b"one", b"three", b"one"] * 200
 
-    def items():
-        for i in range(300):
-            txn.get(b"0000")
-            list(txn.keys(limit=3))
-            yield b"%04d" % i, b"v"
+    def counts():
+        for word in words:
+            yield word, b"%d" % (int(txn.get(word, b"0")) + 1)
 
-    assert cursor.putmulti(items()) == (300, 300)
-    assert len(stored(cursor)) == 300
+    assert cursor.putmulti(counts()) == (1000, 1000)
+    assert stored(cursor) == [(b"one", b"600"), (b"three", b"200"), (b"two", b"200")]
+
+
+def test_an_iterable_over_the_same_database_meets_what_it_adds(cursor):
+    cursor.putmulti([(b"%d" % digit, b"") for digit in range(3)])
+    source = cursor._pytxn.cursor()
+    longer = ((key + b"x", b"") for key, _ in source if len(key) < 4)
+    assert cursor.putmulti(longer) == (9, 9)
+    assert len(stored(cursor)) == 12
 
 
 def test_an_iterable_that_closes_the_cursor(cursor):

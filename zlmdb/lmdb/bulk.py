@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zlmdb.lmdb import scan
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
+from zlmdb.lmdb.database import DUPSORT
 from zlmdb.lmdb.errors import KEYEXIST, LARGE, error
 from zlmdb.lmdb.views import KEY_VIEWS, NOWHERE, VALUE_VIEWS, Views
 
@@ -28,8 +29,13 @@ GET_MULTIPLE, NEXT_DUP, NEXT_MULTIPLE = 5, 9, 10  # MDB_cursor_op
 MARSHAL_VERSION = 2
 """The last one that writes every object in full, without references."""
 BATCH_BYTES = 256 * 1024
-FIRST_BATCH, MOST = 64, 8192
+SORTED_BYTES = 4 * 1024 * 1024
+"""C sorts a batch where it may: the more there are, the more of them are neighbours."""
+FIRST_BATCH, MOST, GROWTH = 64, 32768, 8
 
+MOST_KEYS = 8192
+_CONTAINERS = {list, tuple}
+"""These run no code of the caller's when they are iterated over."""
 WRITTEN: int = lib.ZL_WRITTEN
 _BAD_ITEM: int = lib.ZL_BAD_ITEM
 
@@ -72,34 +78,52 @@ def _put_each(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[in
 def _put_batches(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int, int]:
     source = iter(items)
     consumed = added = 0
-    size = FIRST_BATCH
+    size, most = (FIRST_BATCH if type(items) in _CONTAINERS else 1), MOST
+    room = BATCH_BYTES if flags & APPEND or cursor._pydb._flags & DUPSORT else SORTED_BYTES
     failure: BaseException | None = None
     while failure is None:
         batch: list[Any] = []
+        uses = _uses(cursor)
         try:
             batch.extend(islice(source, size))
         except BaseException as problem:  # noqa: BLE001 (raised again, once what came before is stored)
             failure = problem
         if not batch:
             break
-        done = 0
-        while done < len(batch):
-            part = batch[done:] if done else batch
-            count, stored, length = _put_batch(cursor, part, flags)
-            if count < len(part):  # the next item needs a closer look
-                stored += _put_one(cursor, part[count], flags)
-                count += 1
-            elif length:
-                size = max(1, min(MOST, 2 * size, size * BATCH_BYTES // length))
-            done += count
-            consumed += count
-            added += stored
+        if _uses(cursor) != uses + 1:  # by the source, which has to see each item that came before
+            most = 1
+        stored, length = _put_batch(cursor, batch, flags)
+        consumed += len(batch)
+        added += stored
+        size = max(1, min(most, GROWTH * size, size * room // (length + 1)))
     if failure is not None:
         raise failure
     return consumed, added
 
 
-def _put_batch(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, int, int]:
+def _uses(cursor: Cursor[Any]) -> int:
+    return int(lib.zl_txn_uses(cursor._pytxn._slot.c))
+
+
+def _put_batch(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, int]:
+    """(items added, bytes of all)."""
+    done = added = size = 0
+    step = len(batch)
+    while done < len(batch):
+        part = batch[done : done + step]
+        count, stored, length = _put_plain(cursor, part, flags)
+        step *= GROWTH
+        if count < len(part):  # the next item needs a closer look, and so may those after it
+            stored += _put_one(cursor, part[count], flags)
+            count += 1
+            step = 1
+        done += count
+        added += stored
+        size += length
+    return added, size
+
+
+def _put_plain(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, int, int]:
     """(items consumed, items added, bytes), up to the first item that is not a plain pair."""
     try:
         data = marshal.dumps(batch, MARSHAL_VERSION)
@@ -221,7 +245,7 @@ def lookup(
 ) -> list[tuple[bytes, bytes]]:
     """(key, value) of each of the keys that exists; an empty value without `values`."""
     out: list[tuple[bytes, Any]] = []
-    most = MOST if txn._views is None else scan.MOST_PLACES
+    most = MOST_KEYS if txn._views is None else scan.MOST_PLACES
     for begin in range(0, len(wanted), most):
         part = wanted[begin : begin + most]
         found, complete = _lookup_part(txn, dbi, part, values)

@@ -355,7 +355,8 @@ class Cursor(Iteration[V]):
         """Store many records, several in a call; arguments as for `put()`.
 
         Args:
-            items: (key, value) tuples.
+            items: (key, value) tuples. What reads the transaction when it is iterated over should do so from
+                the first item on: then it sees each item before the next is asked for.
             dupdata: as for `put()`.
             overwrite: as for `put()`.
             append: as for `put()`.

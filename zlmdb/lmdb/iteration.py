@@ -42,7 +42,7 @@ class Iteration(Handle, Generic[V]):
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead.cut()
-            self._most = ahead.taken() or 1
+            self._most = ahead.delivered // ahead.width or 1
             self._batches.discard(ahead)
 
     def _settle(self) -> None:
@@ -50,7 +50,7 @@ class Iteration(Handle, Generic[V]):
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead.settle()
-            self._most = ahead.taken() or 1
+            self._most = ahead.delivered // ahead.width or 1
             self._batches.discard(ahead)
 
     def _iterate(self, op: int, keys: bool, values: bool, start: int | None) -> Iterator[Any]:

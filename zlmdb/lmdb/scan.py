@@ -50,6 +50,7 @@ PyPy reads the plain format faster, and writes with a call for each record faste
 _fill = lib.zl_cursor_fill
 _rewind = lib.zl_cursor_rewind
 _loads = marshal.loads
+_new = object.__new__
 
 
 class Chunk:
@@ -102,21 +103,24 @@ give_chunk = _chunks.append
 
 
 class Ahead:
-    """What a scan has read ahead of its reader, from the cursor `c` by moves of `op`."""
+    """What a scan has read ahead of its reader, from the cursor `c` by moves of `op`.
 
-    __slots__ = ("_c", "_op", "_width", "delivered", "items", "iterator", "settled", "unseen")
+    `Scan.__next__()` makes it, without the cost of a constructor.
+    """
 
-    def __init__(self, c: Any, op: int, what: int, items: list[Any], iterator: Any) -> None:
-        self._c = c
-        self._op = op
-        self._width = 2 if what == ITEMS else 1
-        self.items = items
-        self.iterator = iterator
-        self.delivered = len(items)
-        """Items of all batches so far."""
-        self.unseen = not op & ADVANCE
-        """The reader has seen no record of the scan before this batch; once settled, none at all."""
-        self.settled = False
+    __slots__ = ("_c", "_op", "delivered", "items", "iterator", "settled", "unseen", "width")
+
+    _c: Any
+    _op: int
+    width: int
+    """Items of a record."""
+    items: list[Any]
+    iterator: Any
+    delivered: int
+    """Items of all batches so far."""
+    unseen: bool
+    """The reader has seen no record of the scan before this batch; once settled, none at all."""
+    settled: bool
 
     def refill(self, items: list[Any], iterator: Any) -> None:
         """The next batch."""
@@ -143,11 +147,7 @@ class Ahead:
             return
         left = self.cut()
         if left:
-            _rewind(self._c, self._op & ~ADVANCE, left // self._width - self.unseen)
-
-    def taken(self) -> int:
-        """How many records the reader has taken, once they are cut."""
-        return self.delivered // self._width
+            _rewind(self._c, self._op & ~ADVANCE, left // self.width - self.unseen)
 
 
 def _emptied(batches: set[Ahead]) -> Iterator[Ahead]:
@@ -172,23 +172,16 @@ def settle(batches: set[Ahead]) -> None:
 
 
 class Scan:
-    """One iteration over a cursor, as an iterator of batches to be chained.
-
-    Args:
-        cursor: the positioned cursor.
-        op: NEXT, PREV, or their kin for duplicates.
-        what: KEYS, VALUES or ITEMS.
-        most: how many records to read at first.
-    """
+    """One iteration over a cursor, as an iterator of batches to be chained; `new_scan()` makes it."""
 
     __slots__ = ("_ahead", "_cursor", "_most", "_op", "_what")
 
-    def __init__(self, cursor: Any, op: int, what: int, most: int) -> None:
-        self._cursor: Cursor[Any] = cursor
-        self._op = op
-        self._what = what
-        self._most = most
-        self._ahead: Ahead | None = None
+    _ahead: Ahead | None
+    _cursor: Cursor[Any]
+    _most: int
+    """How many records to read next."""
+    _op: int
+    _what: int
 
     def __iter__(self) -> Scan:
         return self
@@ -216,7 +209,15 @@ class Scan:
         if ahead is not None:
             ahead.refill(items, iterator)
         else:
-            self._ahead = cursor._ahead = ahead = Ahead(cursor._c, self._op, self._what, items, iterator)
+            self._ahead = cursor._ahead = ahead = _new(Ahead)
+            ahead._c = cursor._c
+            ahead._op = self._op
+            ahead.width = 2 if self._what == ITEMS else 1
+            ahead.items = items
+            ahead.iterator = iterator
+            ahead.delivered = len(items)
+            ahead.unseen = not self._op & ADVANCE
+            ahead.settled = False
             cursor._batches.add(ahead)
         return zip(iterator, iterator) if self._what == ITEMS else iterator  # noqa: B905 (strict= doubles the cost)
 
@@ -242,22 +243,13 @@ class Scan:
 
 
 class ViewScan(Scan):
-    """A scan in a transaction with `buffers`.
-
-    Args:
-        cursor: the positioned cursor.
-        op: as for `Scan`.
-        what: as for `Scan`.
-        most: as for `Scan`.
-        views: those of the transaction.
-    """
+    """A scan in a transaction with `buffers`."""
 
     __slots__ = ("_kinds", "_views")
 
-    def __init__(self, cursor: Any, op: int, what: int, most: int, views: Views) -> None:
-        super().__init__(cursor, op, what, most)
-        self._views = views
-        self._kinds = what * KEY_VIEWS & views.kinds
+    _kinds: int
+    """What is to be views."""
+    _views: Views
 
     def _read(self, cursor: Cursor[Any], most: int, op: int) -> list[Any]:
         chunk = take_chunk()
@@ -292,8 +284,24 @@ def _as_view(value: bytes | memoryview) -> memoryview:
 
 
 def new_scan(cursor: Any, op: int, what: int, most: int) -> Scan:
-    """An iteration over a cursor; arguments as for `Scan`."""
+    """An iteration over a cursor.
+
+    Args:
+        cursor: the positioned cursor.
+        op: NEXT, PREV, or their kin for duplicates.
+        what: KEYS, VALUES or ITEMS.
+        most: how many records to read at first.
+    """
     views = cursor._pytxn._views
     if views is None or not what * KEY_VIEWS & views.kinds:
-        return Scan(cursor, op, what, most)
-    return ViewScan(cursor, op, what, most, views)
+        scan = _new(Scan)
+    else:
+        scan = view_scan = _new(ViewScan)
+        view_scan._views = views
+        view_scan._kinds = what * KEY_VIEWS & views.kinds
+    scan._cursor = cursor
+    scan._op = op
+    scan._what = what
+    scan._most = most
+    scan._ahead = None
+    return scan

@@ -60,6 +60,7 @@ int zl_txn_release(zl_txn *txn);
 int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
 void zl_txn_unref(zl_txn *txn);
 int64_t zl_txn_id(zl_txn *txn);
+int64_t zl_txn_uses(zl_txn *txn);
 int zl_txn_stat(zl_txn *txn, unsigned dbi, uint64_t *out);
 int64_t zl_stable_at(zl_txn *txn, const char *pinned);
 void zl_unpin(zl_txn *txn);
@@ -88,7 +89,7 @@ int zl_cursor_del(zl_cursor *cursor, unsigned flags);
 int zl_cursor_count(zl_cursor *cursor, size_t *count);
 int zl_compare(zl_txn *txn, unsigned dbi, const char *a, size_t alen, const char *b, size_t blen, int *result);
 
-/* bulk.c */
+/* bulk.c, store.c */
 int zl_cursor_bound(zl_cursor *cursor, int bound, const char *limit, size_t len);
 int64_t zl_cursor_fill(zl_cursor *cursor, zl_chunk *chunk, int what, int op, uint32_t most);
 int zl_cursor_rewind(zl_cursor *cursor, int op, uint32_t steps);

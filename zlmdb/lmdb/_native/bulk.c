@@ -1,4 +1,4 @@
-/* Many records in one call: scans and ranges, getmulti, putmulti. */
+/* Many records in one call: scans and ranges, getmulti. */
 #include "pack.h"
 
 /* ---- Scans ---- */
@@ -162,19 +162,6 @@ int zl_cursor_rewind(zl_cursor *cursor, int op, uint32_t steps) {
 
 /* ---- getmulti ---- */
 
-/* The next bytes object of a marshal stream. */
-static int zl_take_bytes(const char *data, size_t len, size_t *at, MDB_val *val) {
-    uint32_t n;
-    if (len - *at < ZL_BYTES_HEAD || data[*at] != 's')
-        return ZL_BAD_ITEM;
-    n = zl_load32(data + *at + 1);
-    if (n > len - *at - ZL_BYTES_HEAD)
-        return ZL_BAD_ITEM;
-    *val = (MDB_val){n, (void *)(data + *at + ZL_BYTES_HEAD)};
-    *at += ZL_BYTES_HEAD + n;
-    return 0;
-}
-
 typedef struct zl_lookup {
     const char *keys;
     size_t len, *at;
@@ -295,104 +282,4 @@ int zl_cursor_multiple(zl_cursor *cursor, int op, zl_view *out) {
     out->val = cursor->val.mv_data;
     out->vlen = cursor->val.mv_size;
     return 0;
-}
-
-/* ---- putmulti ---- */
-
-static int zl_take_pair(const char *data, size_t len, size_t *at, MDB_val *key, MDB_val *val) {
-    int rc;
-    if (len - *at < ZL_LIST_HEAD || data[*at] != '(' || zl_load32(data + *at + 1) != 2)
-        return ZL_BAD_ITEM;
-    *at += ZL_LIST_HEAD;
-    rc = zl_take_bytes(data, len, at, key);
-    return rc ? rc : zl_take_bytes(data, len, at, val);
-}
-
-static int zl_put_pairs(zl_cursor *cursor, const char *data, size_t len, unsigned flags, uint32_t *result) {
-    MDB_val key, val;
-    size_t at = ZL_LIST_HEAD;
-    uint32_t count = len >= ZL_LIST_HEAD ? zl_load32(data + 1) : 0;
-    int rc = 0;
-
-    for (; result[0] < count; result[0]++) {
-        if ((rc = zl_take_pair(data, len, &at, &key, &val)) != 0)
-            return rc;
-        rc = zl_cursor_put_checked(cursor, &key, &val, flags);
-        if (rc && rc != MDB_KEYEXIST)
-            return rc;
-        zl_cursor_placed(cursor);
-        result[1] += rc == 0;
-    }
-    return 0;
-}
-
-/* Puts the pairs of a marshal list of tuples.  result: consumed, added. */
-int zl_put_many(zl_cursor *cursor, const char *data, size_t len, unsigned flags, uint32_t *result) {
-    int rc = zl_txn_enter(cursor->txn);
-
-    if (rc)
-        return rc;
-    result[0] = result[1] = 0;
-    if (!cursor->cursor)
-        rc = ZL_CLOSED;
-    else
-        ZL_TRY(rc, zl_put_pairs(cursor, data, len, flags, result));
-    cursor->txn->mutations++;
-    zl_txn_leave(cursor->txn);
-    return rc;
-}
-
-/* ---- A record and what goes with it ---- */
-
-/* Whether these are keys and values in turn, with keys that LMDB takes: what is refused is refused before the first
- * write. */
-static int zl_check_records(zl_txn *txn, const char *data, size_t len) {
-    size_t at = ZL_LIST_HEAD, longest = (size_t)txn->ops->env_get_maxkeysize(txn->env->env);
-    MDB_val key, val;
-    int rc;
-
-    while (at < len) {
-        if ((rc = zl_take_bytes(data, len, &at, &key)) != 0 || (rc = zl_take_bytes(data, len, &at, &val)) != 0)
-            return rc;
-        if (key.mv_size == 0 || key.mv_size > longest)
-            return MDB_BAD_VALSIZE;
-    }
-    return 0;
-}
-
-/* On MDB_KEYEXIST, *old is the value of the first key. */
-static int zl_put_checked_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, unsigned flags, MDB_val *old) {
-    size_t at = ZL_LIST_HEAD;
-    MDB_val key;
-    int rc = 0;
-
-    for (; at < len && rc == 0; flags = 0) {
-        zl_take_bytes(data, len, &at, &key);
-        zl_take_bytes(data, len, &at, old);
-        rc = txn->ops->put(txn->txn, dbi, &key, old, flags);
-    }
-    return rc;
-}
-
-/* Puts the records of a marshal tuple, keys and values in turn, into a database without duplicates; with flags
- * MDB_NOOVERWRITE none of them if the first key exists.  Returns the length of the value that it has, which is copied
- * to the arena; ZL_WRITTEN if all have been written. */
-int64_t zl_put_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, unsigned flags) {
-    MDB_val old = {0, NULL};
-    int64_t n;
-    int rc = zl_txn_enter(txn);
-
-    if (rc)
-        return rc;
-    rc = zl_check_records(txn, data, len);
-    if (rc == 0) {
-        ZL_TRY(rc, zl_put_checked_records(txn, dbi, data, len, flags, &old));
-        txn->mutations++;
-    }
-    if (rc == MDB_KEYEXIST)
-        n = zl_to_arena(txn, &old);
-    else
-        n = rc ? zl_length_or(rc) : ZL_WRITTEN;
-    zl_txn_leave(txn);
-    return n;
 }

@@ -159,6 +159,7 @@ struct zl_txn {
     zl_cursor *cursors;
     unsigned refs;
     unsigned mutations; /* counts writes: cursors re-read their position after one */
+    int64_t uses;       /* counts calls */
     int write;
     int opened;            /* it has opened databases, which only a commit keeps */
     unsigned forks;        /* zl_forks when it began: a child process leaves it alone */

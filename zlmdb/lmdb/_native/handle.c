@@ -79,10 +79,22 @@ void zl_txn_unref(zl_txn *txn) {
 
 int zl_txn_enter(zl_txn *txn) {
     pthread_mutex_lock(&txn->root->mutex);
-    if (txn->txn)
+    if (txn->txn) {
+        txn->uses++;
         return 0;
+    }
     pthread_mutex_unlock(&txn->root->mutex);
     return ZL_CLOSED;
+}
+
+/* How many calls have used the transaction, this one included. */
+int64_t zl_txn_uses(zl_txn *txn) {
+    int64_t uses = zl_txn_enter(txn);
+    if (uses == 0) {
+        uses = txn->uses;
+        zl_txn_leave(txn);
+    }
+    return uses;
 }
 
 void zl_txn_leave(zl_txn *txn) { pthread_mutex_unlock(&txn->root->mutex); }

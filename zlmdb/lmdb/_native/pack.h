@@ -31,6 +31,19 @@ static inline uint32_t zl_load32(const char *at) {
     return n;
 }
 
+/* The next bytes object of a marshal stream. */
+static inline int zl_take_bytes(const char *data, size_t len, size_t *at, MDB_val *val) {
+    uint32_t n;
+    if (len - *at < ZL_BYTES_HEAD || data[*at] != 's')
+        return ZL_BAD_ITEM;
+    n = zl_load32(data + *at + 1);
+    if (n > len - *at - ZL_BYTES_HEAD)
+        return ZL_BAD_ITEM;
+    *val = (MDB_val){n, (void *)(data + *at + ZL_BYTES_HEAD)};
+    *at += ZL_BYTES_HEAD + n;
+    return 0;
+}
+
 /* Whether Python takes these bytes for halves of surrogate pairs, which are not UTF-8. */
 static inline int zl_has_surrogates(const char *text, size_t len) {
     const char *end = text + len;

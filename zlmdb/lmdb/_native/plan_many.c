@@ -2,11 +2,7 @@
  *
  * The records, and those of each index, are sorted first: neighbours go to a page while it is at hand. */
 #include "plan.h"
-
-typedef struct zl_cell {
-    MDB_val key;
-    uint32_t row;
-} zl_cell;
+#include "sort.h"
 
 typedef struct zl_load {
     zl_txn *txn;
@@ -14,36 +10,18 @@ typedef struct zl_load {
     unsigned columns; /* the records, and those of each index */
     uint32_t rows;
     zl_cell *cell[ZL_MOST]; /* by column, sorted */
+    zl_cell *spare;
     MDB_val *key, *value;   /* by row */
     int keep;                /* nothing is stored if there is a record with one of the keys */
     int64_t stored;
 } zl_load;
-
-/* By key; equal ones in the order in which they came, so that the last one wins. */
-static int zl_order(const void *one, const void *other) {
-    const zl_cell *a = one, *b = other;
-    size_t len = a->key.mv_size < b->key.mv_size ? a->key.mv_size : b->key.mv_size;
-    int order = memcmp(a->key.mv_data, b->key.mv_data, len);
-    if (order == 0)
-        order = (a->key.mv_size > b->key.mv_size) - (a->key.mv_size < b->key.mv_size);
-    return order ? order : (a->row > b->row) - (a->row < b->row);
-}
-
-static void zl_sort(zl_cell *cells, uint32_t count) {
-    uint32_t i;
-    for (i = 1; i < count; i++)
-        if (zl_order(&cells[i - 1], &cells[i]) > 0) {
-            qsort(cells, count, sizeof *cells, zl_order);
-            return;
-        }
-}
 
 /* Takes the first records of the first column back. */
 static int zl_load_undo(const zl_load *load, uint32_t stored) {
     MDB_val key;
     int rc = 0;
     while (stored-- && rc == 0) {
-        key = load->cell[0][stored].key;
+        key = zl_cell_key(&load->cell[0][stored]);
         rc = load->txn->ops->del(load->txn->txn, load->dbi, &key, NULL);
     }
     return rc ? rc : MDB_KEYEXIST;
@@ -56,7 +34,7 @@ static int zl_load_column(zl_load *load, MDB_cursor *cursor, unsigned column) {
 
     for (i = 0; i < load->rows; i++) {
         const zl_cell *cell = &load->cell[column][i];
-        MDB_val key = cell->key, val = column ? zl_plan_primary(&load->key[cell->row]) : load->value[cell->row];
+        MDB_val key = zl_cell_key(cell), val = column ? zl_plan_primary(&load->key[cell->row]) : load->value[cell->row];
         if (key.mv_size == 0)
             continue;
         rc = load->txn->ops->cursor_put(cursor, &key, &val, flags);
@@ -83,16 +61,17 @@ static int zl_load_write(zl_load *load) {
 
 static int zl_load_keys(zl_load *load, zl_plan *plan, const char **layout, zl_cell *cells) {
     const char *next = *layout;
+    MDB_val key;
     uint32_t row;
     int rc;
 
     if (zl_plan_sequence(plan, '[', load->rows))
         return ZL_BAD_ITEM;
     for (row = 0; row < load->rows; row++) {
-        cells[row].row = row;
         next = *layout;
-        if ((rc = zl_plan_key(plan, &next, &cells[row].key)) != 0)
+        if ((rc = zl_plan_key(plan, &next, &key)) != 0)
             return rc;
+        cells[row] = zl_cell_of(&key, row);
     }
     *layout = next;
     return 0;
@@ -126,16 +105,16 @@ static int zl_load_make(zl_load *load, zl_plan *plan) {
             return rc;
     }
     for (row = 0; row < load->rows; row++)
-        load->key[row] = load->cell[0][row].key;
+        load->key[row] = zl_cell_key(&load->cell[0][row]);
     for (column = 0; column < load->columns; column++)
-        zl_sort(load->cell[column], load->rows);
+        zl_sort(load->cell[column], load->spare, load->rows);
     return 0;
 }
 
 /* All the memory in one piece: cells, keys, values, what keys are laid out in, and what values are written to. */
 static void *zl_load_memory(zl_load *load, zl_plan *plan, size_t len, unsigned flags) {
     size_t rows = load->rows, keys = 4 * len + 64, values = flags & ZL_CBOR ? len + len / 128 + 64 : 0;
-    char *memory = malloc(rows * (load->columns * sizeof **load->cell + 2 * sizeof *load->key) + keys + values);
+    char *memory = malloc(rows * ((load->columns + 1) * sizeof **load->cell + 2 * sizeof *load->key) + keys + values);
     char *at = memory;
     unsigned column;
 
@@ -143,7 +122,8 @@ static void *zl_load_memory(zl_load *load, zl_plan *plan, size_t len, unsigned f
         return NULL;
     for (column = 0; column < load->columns; column++, at += rows * sizeof **load->cell)
         load->cell[column] = (zl_cell *)at;
-    load->key = (MDB_val *)at;
+    load->spare = (zl_cell *)at;
+    load->key = (MDB_val *)(load->spare + rows);
     load->value = load->key + rows;
     plan->to = (char *)(load->value + rows);
     plan->room_end = plan->to + keys;
