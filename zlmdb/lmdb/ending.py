@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +16,23 @@ if TYPE_CHECKING:
     from zlmdb.lmdb.transaction import Transaction
     from zlmdb.lmdb.views import Views
 
-GIVES_BACK_EARLY = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
-"""A transaction that only reads leaves its handle to others as soon as it ends, not when it is dropped.
-
-This rests on CPython with a GIL, which switches threads and runs signal handlers at calls and at jumps back
-only: a test and the assignment that follows it are one step. Elsewhere every transaction has an `Ending`.
+ENDS_IN_ONE_STEP = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
+"""CPython with a GIL switches threads and runs signal handlers at calls and at jumps back only: a test and
+the assignment that follows are one step. Elsewhere, and where speed does not count, `alone` makes them one.
 """
+
+alone = threading.RLock()
+"""Held by whoever changes from plain reads to more than that, or ends: only one may have the handle then."""
+
+
+def _after_fork_in_child() -> None:
+    """A thread that the child does not have may hold the lock."""
+    global alone  # noqa: PLW0603
+    alone = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 CLOSED_HANDLE: Any = lib.zl_txn_closed()
 """What a transaction has for a handle once it has ended: every call with it reports a closed one."""
@@ -111,9 +124,9 @@ class Ending:
 
     def watched(self) -> set[scan.Ahead]:
         """The batches, which the environment knows of from now on: it cuts them when it closes."""
-        batches: set[scan.Ahead] = set()
-        if self.batches is None:  # and still is in the next line: see GIVES_BACK_EARLY
-            self.batches = batches
+        with alone:
+            if self.batches is None:
+                self.batches = set()
         self._env._batches[id(self)] = self.batches
         return self.batches
 

@@ -13,7 +13,7 @@ from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.copying import Copying
 from zlmdb.lmdb.database import CREATE, _Database, key_flags
 from zlmdb.lmdb.databases import Databases
-from zlmdb.lmdb.ending import GIVES_BACK_EARLY, Slot, new_slot
+from zlmdb.lmdb.ending import Slot, new_slot
 from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, error
 from zlmdb.lmdb.opening import Path
 from zlmdb.lmdb.transaction import Transaction
@@ -326,7 +326,7 @@ class Environment(Copying):
     ) -> Transaction[Any]:
         """Begin a transaction; see `Transaction`."""
         txn: Transaction[Any] = _new(Transaction)
-        if write or buffers or db is not None or parent is not None or not GIVES_BACK_EARLY:
+        if write or buffers or db is not None or parent is not None:
             _begin(txn, self, db, parent, write, buffers)
             return txn
         try:

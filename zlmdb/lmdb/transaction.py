@@ -6,11 +6,12 @@ from errno import EACCES, EINVAL
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from zlmdb.lmdb import ending as endings
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.cursor import Cursor
 from zlmdb.lmdb.database import _Database
-from zlmdb.lmdb.ending import CLOSED_HANDLE, CLOSED_SLOT, GIVES_BACK_EARLY, Ending, Slot, new_slot
+from zlmdb.lmdb.ending import CLOSED_HANDLE, CLOSED_SLOT, ENDS_IN_ONE_STEP, Ending, Slot, new_slot
 from zlmdb.lmdb.errors import (
     BAD_TXN,
     DBIS_BUSY,
@@ -127,8 +128,6 @@ class Transaction(Writing[V]):
         rc = self._begin_other(parent, write) if write or parent is not None else _begin_read(slot.c)
         if rc:
             raise self._refused(rc)
-        if not GIVES_BACK_EARLY:
-            self._attach()
 
     def _refused(self, rc: int) -> Error:
         if self._write and self._pyenv.readonly and rc != CLOSED:  # LMDB 1.0 has a code of its own for this
@@ -162,8 +161,8 @@ class Transaction(Writing[V]):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        c, slot = self._c, self._slot
-        if self._ending is None and not self._write:  # as in _give_back(), without the call
+        if ENDS_IN_ONE_STEP and self._ending is None and not self._write:  # as in _give_back(), only faster
+            c, slot = self._c, self._slot
             if c is not CLOSED_HANDLE:
                 self._c = CLOSED_HANDLE
                 self._slot = CLOSED_SLOT
@@ -173,8 +172,8 @@ class Transaction(Writing[V]):
                     self._pyenv._slots.append(slot)
         elif exc_type is not None:
             self.abort()
-        elif c is not CLOSED_HANDLE:
-            rc = self._commit_all()
+        elif self._c is not CLOSED_HANDLE:
+            rc = self._end()
             if rc and rc != CLOSED:
                 raise error("mdb_txn_commit", rc)
 
@@ -188,27 +187,37 @@ class Transaction(Writing[V]):
         """
         if self._ending is not None:
             return self._ending
-        ending, slot = Ending(self._pyenv, self._slot, self._write), self._slot
-        if self._ending is None and self._c is not CLOSED_HANDLE:  # one step up to the end of the block
-            self._ending = ending
-            ending.armed = slot.kept = True
-        return self._ending or ending
+        with endings.alone:
+            ending = self._ending
+            if ending is None:
+                ending = Ending(self._pyenv, self._slot, self._write)
+                if self._c is not CLOSED_HANDLE:
+                    self._ending = ending
+                    ending.armed = self._slot.kept = True
+        return ending
 
     def _give_back(self) -> int | None:
         """End a transaction that has only read, and leave its slot to others; None if there is more to do."""
-        c, slot = self._c, self._slot
-        if self._ending is not None or self._write:  # one step up to the assignments
-            return None
-        if c is CLOSED_HANDLE:
-            return CLOSED
-        self._c = CLOSED_HANDLE
-        self._slot = CLOSED_SLOT
+        with endings.alone:
+            c, slot = self._c, self._slot
+            if self._ending is not None or self._write:
+                return None
+            if c is CLOSED_HANDLE:
+                return CLOSED
+            self._c = CLOSED_HANDLE
+            self._slot = CLOSED_SLOT
         if self._views is not None:
             self._views.release()
         rc: int = _commit(c)
         if rc == 0:
             self._pyenv._slots.append(slot)
         return rc
+
+    def _take_handle(self) -> Any:
+        """The handle of a transaction that ends: from now on nothing can be attached to it."""
+        with endings.alone:
+            c, self._c = self._c, CLOSED_HANDLE
+        return c
 
     @property
     def _done(self) -> bool:
@@ -227,15 +236,17 @@ class Transaction(Writing[V]):
             Error: the transaction is finished, or is a write transaction of another thread.
             MapFullError, DiskError: there is no room for the writes; nothing is committed.
         """
-        rc = self._give_back()
-        if rc is None:
-            rc = self._commit_all()
+        rc = self._end()
         if rc:
             raise error("mdb_txn_commit", rc)
 
+    def _end(self) -> int:
+        rc = None if self._write else self._give_back()
+        return self._commit_all() if rc is None else rc
+
     def _commit_all(self) -> int:
         """Commit what may have written; the slot stays until the transaction is dropped."""
-        c, self._c = self._c, CLOSED_HANDLE  # from now on nothing can be attached
+        c = self._take_handle()
         self._before_end()
         ending = self._ending
         rc: int = _commit(c)
@@ -260,7 +271,7 @@ class Transaction(Writing[V]):
         """Undo the transaction (`mdb_txn_abort()`). Harmless on a finished one."""
         if self._give_back() is not None:
             return
-        c, self._c = self._c, CLOSED_HANDLE
+        c = self._take_handle()
         self._before_end()
         if self._ending is not None:
             self._ending.forget_databases()  # before another thread can open them again
