@@ -1,6 +1,6 @@
 """Use every environment named on standard input for everything, each in a process of its own, and report.
 
-Run by test_hostile.py, never imported. Standard input has a JSON list of [path, writemap, grow, seed]. For
+Run by hostile_files.py, never imported. Standard input has a JSON list of [path, writemap, grow, seed]. For
 each, standard output gets a line of JSON: {"signal": number or 0, "trouble": text, "errors": {step: class}}.
 """
 

@@ -28,11 +28,12 @@ static int zl_munmap(MDB_env *env, void *addr, size_t len);
 
 /* Called by our patches of LMDB (vendor/patches): where it would give MDB_MAP_FULL or MDB_MAP_RESIZED; before it uses
  * a page, or an overflow value of some pages, from the map, or goes down to a page; to find a page among those that the
- * transaction has written; after it has written pages, or has given up some that it wrote in the map itself; and when
+ * transaction has written, or a key on a page; after it has written pages, or has given up some that it wrote in the map itself; and when
  * an assertion fails. */
 static int zl_map_grow(MDB_env *env, size_t pages);
 static int zl_page_check(MDB_cursor *mc, size_t pgno);
 static unsigned zl_dirty_search(MDB_env *env, const void *list, size_t pgno);
+static int zl_search_words(MDB_cursor *mc, void *page, const MDB_val *key, int low, int high, unsigned *index);
 static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t pgno, size_t pages);
 static int zl_bad_level(const MDB_cursor *mc, const void *page);
 static int zl_bad_free_list(const size_t *list);
@@ -346,6 +347,7 @@ static size_t zl_map_stable(MDB_txn *txn, const char **map) {
 #define zl_page_get(mc, pgno, page) MDB_PAGE_GET(mc, pgno, 1, page)
 #endif
 
+#include "search.h"
 #include "leaf.h"
 #include "lockstep.h"
 

@@ -240,6 +240,7 @@ int zl_owns_arena(zl_txn *txn);
 int64_t zl_place(zl_txn *txn, const MDB_val *val);
 void zl_touch(const MDB_val *val);
 int64_t zl_to_arena(zl_txn *txn, const MDB_val *val);
+int64_t zl_written_or_kept(zl_txn *txn, int rc, const MDB_val *kept);
 
 int zl_bad_length(zl_txn *txn, MDB_dbi dbi, const MDB_val *key, const MDB_val *val, unsigned flags);
 

@@ -223,10 +223,7 @@ int64_t zl_put_planned(zl_txn *txn, unsigned dbi, const char *layouts, size_t la
         ZL_TRY(rc, zl_plan_write(&record, txn, dbi, flags, &old));
         txn->mutations++;
     }
-    if (rc == MDB_KEYEXIST)
-        n = zl_to_arena(txn, &old);
-    else
-        n = rc ? zl_length_or(rc) : ZL_WRITTEN;
+    n = zl_written_or_kept(txn, rc, &old);
     zl_txn_leave(txn);
     return n;
 }

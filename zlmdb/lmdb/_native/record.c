@@ -64,6 +64,14 @@ int64_t zl_to_arena(zl_txn *txn, const MDB_val *val) {
     return (int64_t)val->mv_size;
 }
 
+/* What a write returns: ZL_WRITTEN; or if it left a record as it was (MDB_KEYEXIST) the length of its value, which is
+ * copied to the arena. */
+int64_t zl_written_or_kept(zl_txn *txn, int rc, const MDB_val *kept) {
+    if (rc == MDB_KEYEXIST)
+        return zl_to_arena(txn, kept);
+    return rc ? zl_length_or(rc) : ZL_WRITTEN;
+}
+
 /* Finds the value, and returns what `result` makes of it. */
 static inline int64_t zl_get_as(zl_txn *txn, unsigned dbi, const char *key, size_t klen,
                                 int64_t (*result)(zl_txn *, const MDB_val *)) {

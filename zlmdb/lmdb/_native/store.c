@@ -213,10 +213,7 @@ int64_t zl_put_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, 
         ZL_TRY(rc, zl_put_checked_records(txn, dbi, data, len, flags, &old));
         txn->mutations++;
     }
-    if (rc == MDB_KEYEXIST)
-        n = zl_to_arena(txn, &old);
-    else
-        n = rc ? zl_length_or(rc) : ZL_WRITTEN;
+    n = zl_written_or_kept(txn, rc, &old);
     zl_txn_leave(txn);
     return n;
 }
