@@ -10,9 +10,8 @@ from zlmdb.lmdb import bulk, scan
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.database import DUPSORT, _Database
-from zlmdb.lmdb.errors import KEYEXIST, LARGE, NOTFOUND, error
-from zlmdb.lmdb.iteration import Iteration
-from zlmdb.lmdb.views import KEY_VIEWS, LENGTH_BITS, LENGTH_MASK, VALUE_VIEWS
+from zlmdb.lmdb.errors import KEYEXIST, NOTFOUND, error
+from zlmdb.lmdb.position import Position
 
 if TYPE_CHECKING:
     from typing import Self
@@ -29,15 +28,11 @@ NEXT, NEXT_DUP, NEXT_NODUP, PREV, PREV_DUP, PREV_NODUP = 8, 9, 11, 12, 13, 14
 SET_KEY, SET_RANGE = 16, 17
 NODUPDATA = 0x20
 
-KEYS, VALUES, ITEMS = scan.KEYS, scan.VALUES, scan.ITEMS
-
 _move = lib.zl_cursor_move
-_place = lib.zl_cursor_place
-_read = lib.zl_cursor_read
 _seek = lib.zl_cursor_seek
 
 
-class Cursor(Iteration[V]):
+class Cursor(Position[V]):
     """A cursor on a database in a transaction (`mdb_cursor_open()`), at first not positioned.
 
     While it is not positioned, `key()`, `value()` and `item()` give empty byte strings. Any move that fails
@@ -53,9 +48,8 @@ class Cursor(Iteration[V]):
         Error: the transaction is finished.
     """
 
-    __slots__ = ("__weakref__", "_buf", "_pydb")
+    __slots__ = ("__weakref__", "_pydb")
 
-    _buf: Any
     _pydb: _Database
 
     def __init__(self, db: _Database, txn: Transaction[V]) -> None:
@@ -97,84 +91,6 @@ class Cursor(Iteration[V]):
         """Close the cursor (`mdb_cursor_close()`). Harmless on a closed one."""
         self._drop_batch()
         lib.zl_cursor_close(self._c)
-
-    # -- reading --
-
-    def key(self) -> V:
-        """The key at the cursor; b"" if it is not positioned."""
-        key: V = self._part(KEYS, KEY_VIEWS)
-        return key
-
-    def value(self) -> V:
-        """The value at the cursor; b"" if it is not positioned."""
-        value: V = self._part(VALUES, VALUE_VIEWS)
-        return value
-
-    def item(self) -> tuple[V, V]:
-        """The (key, value) at the cursor; (b"", b"") if it is not positioned."""
-        if self._pytxn._views is not None:
-            return self.key(), self.value()
-        if self._ahead is not None:
-            self._settle()
-        n = _read(self._c, ITEMS)
-        if n >= 0:
-            end = n & 0xFFFF
-            buf = self._buf
-            return buf[:end], buf[end : end + (n >> 16)]
-        if n == LARGE:
-            pair: tuple[V, V] = tuple(self._read_pinned(ITEMS)) or (b"", b"")
-            return pair
-        self._check_unpositioned(n)
-        return b"", b""  # type: ignore[return-value]
-
-    def _part(self, what: int, kind: int) -> Any:
-        """The key or the value at the cursor; `kind` is what says that it is wanted as a view."""
-        if self._ahead is not None:
-            self._settle()
-        views = self._pytxn._views
-        if views is None or not views.kinds & kind:
-            n = _read(self._c, what)
-            if n >= 0:
-                return self._buf[:n]
-            empty: bytes | memoryview = b""
-        else:
-            n = _place(self._c, what)
-            if n >= 0:
-                start = n >> LENGTH_BITS
-                return views.at(start, start + (n & LENGTH_MASK))
-            empty = memoryview(b"")
-        if n == LARGE:
-            found = self._read_pinned(what)
-            return found[0] if found else empty
-        self._check_unpositioned(n)
-        return empty
-
-    def _check_unpositioned(self, code: int) -> None:
-        if code != NOTFOUND and code != -50022:  # EINVAL: LMDB 0.9's word for an unpositioned cursor
-            raise error("mdb_cursor_get", code)
-
-    def _read_pinned(self, what: int) -> list[Any]:
-        """[key, value], [key] or [value] at the cursor, read while LMDB is held still; [] if it is not
-        positioned.
-        """
-        view = ffi.new("zl_view *")
-        rc = lib.zl_cursor_pin(self._c, what, view)
-        if rc:
-            self._check_unpositioned(rc if rc < 0 else -50000 - rc)
-            return []
-        try:
-            return self._pinned(view, what)
-        finally:
-            lib.zl_unpin(self._pytxn._slot.c)
-
-    def _pinned(self, view: Any, what: int) -> list[Any]:
-        txn = self._pytxn
-        out = []
-        if what & KEYS:
-            out.append(txn._pinned(view.key, view.klen, KEY_VIEWS))
-        if what & VALUES:
-            out.append(txn._pinned(view.val, view.vlen, VALUE_VIEWS))
-        return out
 
     # -- moving --
 
