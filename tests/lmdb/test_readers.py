@@ -72,6 +72,30 @@ def test_dead_slots_are_cleared_before_readers_full(open_env, start_holder, read
     assert env.reader_check() == 0
 
 
+def rewrite(env, times):
+    """Write the same record over and over, in a transaction each: its pages serve one after the other."""
+    for _ in range(times):
+        with env.begin(write=True) as txn:
+            txn.put(b"k", bytes(20_000))
+
+
+def test_pages_kept_for_a_dead_reader_come_back_when_the_map_is_full(open_env, start_holder):
+    env = open_env(map_size=400_000)
+    rewrite(env, 1)
+    kill(start_holder(env, 1))
+    with pytest.raises(lmdb.MapFullError):
+        rewrite(env, 100)
+    rewrite(env, 100)
+
+
+def test_a_growing_map_does_not_grow_for_a_dead_reader(open_env, start_holder):
+    env = open_env(map_size=400_000, grow=True)
+    rewrite(env, 1)
+    kill(start_holder(env, 1))
+    rewrite(env, 200)
+    assert env.info()["map_size"] < 2_000_000
+
+
 def test_readers_full_while_the_holder_lives(open_env, start_holder):
     env = open_env(max_readers=4)
     process = start_holder(env, 4)

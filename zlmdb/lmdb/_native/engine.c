@@ -259,9 +259,8 @@ static int zl_map_grow(MDB_env *env, size_t pages) {
     size_t size, need;
     int rc = 0;
 
-    if (!zenv || !zenv->map_reserved)
-        return MDB_MAP_FULL;
-    if (pages > zenv->map_reserved / env->me_psize - 1)
+    mdb_reader_check(env, NULL); /* the next transaction finds the pages that were kept for readers who died */
+    if (!zenv || !zenv->map_reserved || pages > zenv->map_reserved / env->me_psize - 1)
         return MDB_MAP_FULL;
     need = (pages + 1) * env->me_psize;
     pthread_mutex_lock(&zenv->map_mutex);
