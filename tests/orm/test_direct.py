@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import marshal
 import math
+import random
 import sys
 from collections import namedtuple
 from uuid import UUID
@@ -310,7 +311,8 @@ def test_a_batch_with_a_record_that_exists_is_not_half_written(db):
         rows = list(range(16))
         plan = pmap._plan
         columns = (rows, [pmap._dump(n) for n in rows], rows)
-        assert put_many_planned(txn._txn, plan.layouts, columns, KEEP) is None
+        stored, _ = put_many_planned(txn._txn, plan.layouts, columns, KEEP)
+        assert stored == 0
         assert list(pmap.select(txn)) == [(7, 700)]
         assert list(index.select(txn)) == [(700, 7)]
         pmap.put_many(txn, zip(rows, rows, strict=True))
@@ -374,3 +376,18 @@ def test_cbor_is_read_in_transactions_with_buffers_and_other_threads(db):
         thread.start()
         thread.join()
     assert seen == [{"a": 1}]
+
+
+@pytest.mark.parametrize("existing", [1, 2, 50, 999])
+def test_put_many_among_records_that_exist(db, existing):
+    """Those are replaced one by one, in whatever order they come among new ones."""
+    pmap, index = zlmdb.MapOidPickle(1), zlmdb.MapOidOid(2)
+    pmap.attach_index("n", index, lambda value: value)
+    rows = list(range(1000))
+    with db.begin(write=True) as txn:
+        for row in rows[::existing]:
+            pmap[txn, row] = 5000 + row
+        random.Random(existing).shuffle(rows)
+        assert pmap.put_many(txn, ((row, 2000 + row) for row in rows)) == 1000
+        assert list(pmap.select(txn)) == [(row, 2000 + row) for row in range(1000)]
+        assert list(index.select(txn)) == [(2000 + row, row) for row in range(1000)]

@@ -71,8 +71,8 @@ def put_many_planned(
             if two here have the same.
 
     Returns:
-        How many records were stored, those of indexes included, and the bytes that this took. None: nothing
-        was stored, as the columns do not fit the layouts, or KEEP forbade it.
+        How many records were stored, those of indexes included, and the bytes that this took: none if KEEP
+        forbade it. None: nothing was stored, as the columns do not fit the layouts.
 
     Raises:
         MapFullError: the map is full; the transaction must be aborted.
@@ -86,8 +86,8 @@ def put_many_planned(
         txn._settle()
     rows, count = len(columns[0]), len(columns) - 1
     n = _put_many(txn._c, txn._dbi, layouts, len(layouts), count, data, len(data), flags, rows)
-    if n >= 0:
-        return n, len(data)
-    if n in _LONG_WAY or n == KEYEXIST:
+    if n >= 0 or n == KEYEXIST:
+        return max(0, n), len(data)
+    if n in _LONG_WAY:
         return None
     raise txn._pyenv._record_error("mdb_cursor_put", n, b"")

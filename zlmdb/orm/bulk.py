@@ -51,18 +51,33 @@ def put_many(pmap: PersistentMap[K, V], txn: Transaction, items: Iterable[tuple[
     """Store the items; see `PersistentMap.put_many`."""
     source = iter(items)
     direct = pmap._plan is not None
-    count, size = 0, min(FIRST_BATCH, GROUP_RECORDS)
+    count, size, singles = 0, min(FIRST_BATCH, GROUP_RECORDS), 0
     while (columns := _take(pmap, source, size))[0]:
-        taken = write_many(pmap, txn, *columns) if direct else None
-        if taken is None:  # the long way, from here on
+        done = write_many(pmap, txn, *columns) if direct else None
+        if done is None:  # the long way, from here on
             direct = False
             group = Group(pmap, txn, chain(zip(*columns, strict=True), source))
             group.write()
             count += len(group.keys)
-        else:
-            count += len(columns[0])
-            size = max(1, min(GROUP_RECORDS, 4 * size, GROUP_BYTES * len(columns[0]) // taken))
+            continue
+        stored, length = done
+        count += len(columns[0])
+        if stored:
+            singles = 0
+            size = max(1, min(GROUP_RECORDS, 4 * size, GROUP_BYTES * len(columns[0]) // length))
+        else:  # some would replace others, and perhaps so would the next
+            _put_each(pmap, txn, columns)
+            singles = min(GROUP_RECORDS, 4 * singles + size)
+            more = _take(pmap, source, singles)
+            _put_each(pmap, txn, more)
+            count += len(more[0])
+            size = min(FIRST_BATCH, GROUP_RECORDS)
     return count
+
+
+def _put_each(pmap: PersistentMap[K, V], txn: Transaction, columns: tuple[list[K], list[V | None]]) -> None:
+    for key, value in zip(*columns, strict=True):
+        pmap[txn, key] = value
 
 
 def _take(
@@ -148,8 +163,7 @@ class Group(Generic[K, V]):
         entries = [self._entries(index) for index in indexes]
         unique = [columns for index, columns in zip(indexes, entries, strict=True) if index.unique]
         if indexes and not all(map(self._are_new, [records, *unique])):
-            for key, value in zip(self.keys, self._values, strict=True):
-                self._pmap[self._txn, key] = value
+            _put_each(self._pmap, self._txn, (self.keys, self._values))
             return
         for keys, data in [records, *entries]:
             self._txn._put_many(zip(keys, data, strict=True))

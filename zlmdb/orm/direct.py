@@ -134,8 +134,12 @@ def writer(pmap: IndexedRecords[Any, Any]) -> Write:
 
 def write_many(
     pmap: IndexedRecords[Any, Any], txn: Transaction, keys: list[Any], values: list[Any]
-) -> int | None:
-    """Store records and their index records; return how many bytes that took. None: nothing was stored."""
+) -> tuple[int, int] | None:
+    """Store records and their index records; return how many, and the bytes that this took.
+
+    None is stored if the map has indexes and one would replace another. None is returned if they have to go
+    the long way.
+    """
     plan = pmap._plan
     if plan is None:
         return None
@@ -149,8 +153,6 @@ def write_many(
         txn._refuse(error)
     except Exception:  # noqa: BLE001 (raised again on the long way, with the record that it is about)
         return None
-    if done is None:
-        return None
-    if txn._stats is not None:
+    if done is not None and txn._stats is not None:
         txn._stats.puts += done[0]
-    return done[1]
+    return done
