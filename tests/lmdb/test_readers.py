@@ -96,6 +96,16 @@ def test_a_growing_map_does_not_grow_for_a_dead_reader(open_env, start_holder):
     assert env.info()["map_size"] < 2_000_000
 
 
+@pytest.mark.parametrize("read", [
+    lambda env: env.begin(), lambda env: env.begin(buffers=True), lambda env: env.get(b"k"),
+])  # fmt: skip
+def test_dropped_transactions_do_not_fill_the_table(open_env, read):
+    env = open_env(max_readers=4)
+    for _ in range(20):
+        env.begin().get(b"k")
+        read(env)
+
+
 def test_readers_full_while_the_holder_lives(open_env, start_holder):
     env = open_env(max_readers=4)
     process = start_holder(env, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb import scan
 from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb.errors import READERS_FULL
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.environment import Environment
@@ -37,6 +39,10 @@ if hasattr(os, "register_at_fork"):
 CLOSED_HANDLE: Any = lib.zl_txn_closed()
 """What a transaction has for a handle once it has ended: every call with it reports a closed one."""
 
+COLLECTIONS = 0 if sys.implementation.name == "cpython" else 3
+"""How many bring back dropped handles: PyPy runs finalizers after one; the next finds what they let go of."""
+
+_begin_read = lib.zl_txn_begin_read
 _release = lib.zl_txn_release
 
 
@@ -91,6 +97,19 @@ def new_slot(env: Environment) -> Slot:
     if not c:
         raise MemoryError
     return Slot(c, ffi.buffer(lib.zl_txn_arena(c), lib.ZL_ARENA))
+
+
+def begin_again(c: Any, code: int) -> int:
+    """A transaction could not begin with the handle: the code of a second attempt, or of the first.
+
+    Where all reader slots are taken, and transactions that were dropped and not ended wait for the garbage
+    collector, that has its turn first.
+    """
+    if code != READERS_FULL or not COLLECTIONS:
+        return code
+    for _ in range(COLLECTIONS):
+        gc.collect()
+    return int(_begin_read(c))
 
 
 class Ending:

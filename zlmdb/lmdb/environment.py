@@ -13,8 +13,8 @@ from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.copying import Copying
 from zlmdb.lmdb.database import CREATE, _Database, key_flags
 from zlmdb.lmdb.databases import Databases
-from zlmdb.lmdb.ending import Slot, new_slot
-from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, error
+from zlmdb.lmdb.ending import Slot, begin_again, new_slot
+from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, READERS_FULL, error
 from zlmdb.lmdb.opening import Path
 from zlmdb.lmdb.transaction import Transaction
 from zlmdb.lmdb.views import MapViews
@@ -342,7 +342,7 @@ class Environment(Copying):
         txn._dbi = 1
         txn._pydb = self._main
         rc = _begin_read(c)
-        if rc:
+        if rc and (rc := begin_again(c, rc)):
             raise txn._refused(rc)
         return txn
 
@@ -373,7 +373,7 @@ class Environment(Copying):
         self._slots.append(slot)
         if n == NOTFOUND:
             return default
-        if n != LARGE:
+        if n not in (LARGE, READERS_FULL):
             raise self._record_error("mdb_get", n, key)
         with self.begin() as txn:
             return txn.get(key, default, db)

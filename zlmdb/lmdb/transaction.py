@@ -11,7 +11,15 @@ from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.cursor import Cursor
 from zlmdb.lmdb.database import _Database
-from zlmdb.lmdb.ending import CLOSED_HANDLE, CLOSED_SLOT, ENDS_IN_ONE_STEP, Ending, Slot, new_slot
+from zlmdb.lmdb.ending import (
+    CLOSED_HANDLE,
+    CLOSED_SLOT,
+    ENDS_IN_ONE_STEP,
+    Ending,
+    Slot,
+    begin_again,
+    new_slot,
+)
 from zlmdb.lmdb.errors import (
     BAD_TXN,
     DBIS_BUSY,
@@ -126,7 +134,7 @@ class Transaction(Writing[V]):
             self._dbi = env._dbi_of(db)
             self._pydb = db
         rc = self._begin_other(parent, write) if write or parent is not None else _begin_read(slot.c)
-        if rc:
+        if rc and (rc := begin_again(slot.c, rc)):
             raise self._refused(rc)
 
     def _refused(self, rc: int) -> Error:
