@@ -157,7 +157,9 @@ class Workload:
             self.attempt("delete pair", txn.delete, key, value, db=db)
         cursor = self.attempt("cursor", txn.cursor, db)
         if cursor is not None:
-            self.attempt("putmulti", cursor.putmulti, [(key, value) for key in keys[:5]])
+            few, many = keys[:5], [*keys, *(b"%d" % self.random.randrange(10**6) for _ in range(20))]
+            self.attempt("putmulti", cursor.putmulti, [(key, value) for key in few])
+            self.attempt("putmulti, sorted", cursor.putmulti, [(key, value) for key in many])
             self.attempt("set_range", cursor.set_range, self.random.choice(keys))
             for _record in range(self.random.choice([1, 40])):
                 self.attempt("delete at cursor", cursor.delete, self.random.random() < 0.5)
