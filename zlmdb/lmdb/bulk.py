@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import marshal
+from array import array
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import index
@@ -41,6 +42,7 @@ _BAD_ITEM: int = lib.ZL_BAD_ITEM
 
 _dumps = marshal.dumps
 _get_many = lib.zl_get_many
+_put_many = lib.zl_put_many
 _put_records = lib.zl_put_records
 
 
@@ -59,9 +61,11 @@ def put_flags(dupdata: bool, overwrite: bool, append: bool, dupsort: int) -> int
 
 def put_many(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int, int]:
     """Store the items; see `Cursor.putmulti()`."""
-    consumed, added = (
-        _put_batches(cursor, items, flags) if scan.IN_BATCHES else _put_each(cursor, items, flags)
-    )
+    sorts = not (flags & APPEND or cursor._pydb._flags & DUPSORT)
+    if sorts or scan.IN_BATCHES:
+        consumed, added = _put_batches(cursor, items, flags, SORTED_BYTES if sorts else BATCH_BYTES)
+    else:
+        consumed, added = _put_each(cursor, items, flags)
     if not consumed:
         cursor.key()  # a closed cursor refuses even that
     return consumed, added
@@ -75,11 +79,10 @@ def _put_each(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[in
     return consumed, added
 
 
-def _put_batches(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int, int]:
+def _put_batches(cursor: Cursor[Any], items: Iterable[Any], flags: int, room: int) -> tuple[int, int]:
     source = iter(items)
     consumed = added = 0
     size, most = (FIRST_BATCH if type(items) in _CONTAINERS else 1), MOST
-    room = BATCH_BYTES if flags & APPEND or cursor._pydb._flags & DUPSORT else SORTED_BYTES
     failure: BaseException | None = None
     while failure is None:
         batch: list[Any] = []
@@ -125,16 +128,36 @@ def _put_batch(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, 
 
 def _put_plain(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, int, int]:
     """(items consumed, items added, bytes), up to the first item that is not a plain pair."""
-    try:
-        data = marshal.dumps(batch, MARSHAL_VERSION)
-    except ValueError:
-        return 0, 0, 0
+    data, lengths = _marshalled(batch) if scan.IN_BATCHES else _joined(batch)
     cursor._pytxn._settle()
     result = ffi.new("uint32_t[2]")
-    rc = lib.zl_put_many(cursor._c, data, len(data), flags, result)
+    pairs = len(lengths) // 2 if lengths else 0
+    rc = _put_many(cursor._c, data, len(data), lengths, pairs, flags, result)
     if rc and rc != _BAD_ITEM:
         raise cursor._pytxn._pyenv._record_error("mdb_cursor_put", rc, *batch[result[0]])
     return result[0], result[1], len(data)
+
+
+def _marshalled(batch: list[Any]) -> tuple[bytes, Any]:
+    """A batch in the format of marshal; nothing if that does not know a type of object in it."""
+    try:
+        return _dumps(batch, MARSHAL_VERSION), ffi.NULL
+    except ValueError:
+        return b"", ffi.NULL
+
+
+def _joined(batch: list[Any]) -> tuple[bytes, Any]:
+    """Keys and values end to end, and their lengths, up to the first item that is not a pair of bytes."""
+    parts: list[bytes] = []
+    for item in batch:
+        if type(item) is not tuple or len(item) != 2:
+            break
+        key, value = item
+        if type(key) is not bytes or type(value) is not bytes or (len(key) | len(value)) >> 31:
+            break
+        parts.append(key)
+        parts.append(value)
+    return b"".join(parts), ffi.from_buffer("uint32_t[]", array("I", map(len, parts)))
 
 
 def _put_one(cursor: Cursor[Any], item: Any, flags: int) -> int:

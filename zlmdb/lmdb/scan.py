@@ -44,7 +44,7 @@ MOST_PLACES = 1024
 IN_BATCHES = sys.implementation.name == "cpython"
 """Records cross the border to C in the format of marshal.
 
-PyPy reads the plain format faster, and writes with a call for each record faster.
+PyPy reads and writes the plain format faster.
 """
 
 _fill = lib.zl_cursor_fill

@@ -96,7 +96,8 @@ int zl_cursor_rewind(zl_cursor *cursor, int op, uint32_t steps);
 int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t *at, uint32_t *left, int what,
                 zl_chunk *chunk, uint32_t *found);
 int zl_cursor_multiple(zl_cursor *cursor, int op, zl_view *out);
-int zl_put_many(zl_cursor *cursor, const char *data, size_t len, unsigned flags, uint32_t *result);
+int zl_put_many(zl_cursor *cursor, const char *data, size_t len, const uint32_t *lengths, uint32_t count, unsigned flags,
+                uint32_t *result);
 int64_t zl_put_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, unsigned flags);
 
 /* plan.c, plan_many.c */

@@ -5,21 +5,36 @@
 
 enum { ZL_FEW_PAIRS = 16 };
 
-/* Pairs of a marshal list of tuples, on their way to a cursor. */
+/* Pairs on their way to a cursor: a marshal list of tuples; or keys and values end to end, and their lengths. */
 typedef struct zl_pairs {
     zl_cursor *cursor;
     const char *data;
     size_t len, at;
+    const uint32_t *lengths; /* NULL: the first format */
     uint32_t count;
     unsigned flags;
+    uint32_t taken;       /* lengths */
     uint32_t *result;     /* pairs consumed, added; after an error, which one met it */
     zl_cell *cell;        /* those that are stored in the order of their keys */
     uint32_t cells, last; /* how many; the first that sorts behind all that is stored */
 } zl_pairs;
 
+static int zl_take_plain(zl_pairs *pairs, MDB_val *val) {
+    uint32_t n = pairs->lengths[pairs->taken++];
+    if (n > pairs->len - pairs->at)
+        return ZL_BAD_ITEM;
+    *val = (MDB_val){n, (void *)(pairs->data + pairs->at)};
+    pairs->at += n;
+    return 0;
+}
+
 static int zl_take_pair(zl_pairs *pairs, MDB_val *key, MDB_val *val) {
     const char *data = pairs->data;
     int rc;
+    if (pairs->lengths) {
+        rc = zl_take_plain(pairs, key);
+        return rc ? rc : zl_take_plain(pairs, val);
+    }
     if (pairs->len - pairs->at < ZL_LIST_HEAD || data[pairs->at] != '(' || zl_load32(data + pairs->at + 1) != 2)
         return ZL_BAD_ITEM;
     pairs->at += ZL_LIST_HEAD;
@@ -66,6 +81,7 @@ static void zl_collect(zl_pairs *pairs) {
         pairs->cells++;
     }
     pairs->at = at;
+    pairs->taken = 2 * pairs->cells;
 }
 
 /* From the first key on that is greater than all that are stored, pages can be filled one by one. */
@@ -90,11 +106,18 @@ static int zl_find_last(zl_pairs *pairs) {
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* The value follows the key, in the same format. */
+static MDB_val zl_cell_value(const zl_pairs *pairs, const zl_cell *cell) {
+    const char *value = cell->key + cell->len;
+    if (pairs->lengths)
+        return (MDB_val){pairs->lengths[2 * cell->row + 1], (void *)value};
+    return (MDB_val){zl_load32(value + 1), (void *)(value + ZL_BYTES_HEAD)};
+}
+
 static int zl_put_cell(zl_pairs *pairs, uint32_t index) {
     zl_cursor *cursor = pairs->cursor;
     const zl_cell *cell = &pairs->cell[index];
-    const char *value = cell->key + cell->len; /* follows the key, in the same format */
-    MDB_val key = zl_cell_key(cell), val = {zl_load32(value + 1), (void *)(value + ZL_BYTES_HEAD)};
+    MDB_val key = zl_cell_key(cell), val = zl_cell_value(pairs, cell);
     unsigned flags = pairs->flags;
 
     if (index + ZL_AHEAD < pairs->cells)
@@ -143,16 +166,20 @@ static int zl_put_pairs(zl_pairs *pairs) {
     return rc ? rc : zl_put_in_turn(pairs);
 }
 
-/* Puts the pairs of a marshal list of tuples.  result: consumed, added; after an error, which one met it. */
-int zl_put_many(zl_cursor *cursor, const char *data, size_t len, unsigned flags, uint32_t *result) {
-    zl_pairs pairs = {cursor, data, len, ZL_LIST_HEAD, .flags = flags, .result = result};
+/* Puts pairs: those of a marshal list of tuples; or with `lengths`, `count` keys and values end to end.  result: consumed,
+ * added; after an error, which one met it. */
+int zl_put_many(zl_cursor *cursor, const char *data, size_t len, const uint32_t *lengths, uint32_t count, unsigned flags,
+                uint32_t *result) {
+    zl_pairs pairs = {cursor, data, len, .lengths = lengths, .count = count, .flags = flags, .result = result};
     int rc = zl_txn_enter(cursor->txn);
 
     if (rc)
         return rc;
     result[0] = result[1] = 0;
-    if (len >= ZL_LIST_HEAD)
-        pairs.count = zl_load32(data + 1);
+    if (!lengths) {
+        pairs.count = len < ZL_LIST_HEAD ? 0 : zl_load32(data + 1);
+        pairs.at = ZL_LIST_HEAD;
+    }
     if (!cursor->cursor) {
         rc = ZL_CLOSED;
     } else {
