@@ -9,6 +9,8 @@ import weakref
 
 import pytest
 
+from zlmdb.lmdb import ending
+
 NONE = "(no active readers)\n"
 
 
@@ -217,6 +219,89 @@ def test_constructors_that_fail_leave_nothing_to_raise(make, unraisable):
                 lmdb.Cursor(db, txn)
         collect()
     assert unraisable == []
+
+
+def test_a_handle_kept_for_others_is_not_freed_twice_in_a_cycle(make, monkeypatch):
+    """The collector may finalise it before its environment: by their order in its lists, which is chance."""
+    freed = []
+
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(lib, name)
+
+        def zl_txn_unref(self, c):
+            freed.append(c)
+            lib.zl_txn_unref(c)
+
+    lib = ending.lib
+    monkeypatch.setattr(ending, "lib", Counting())
+    txn = (env := make()).begin()
+    cycle = {"txns": [txn], "env": env}
+    cycle["self"] = cycle
+    del env
+    for _ in range(2):
+        collect()  # The transaction keeps its handle at its place, and the environment gets to the end.
+    txn.commit()
+    del txn, cycle
+    collect()
+    assert len(freed) == len(set(freed)) == 1
+
+
+COLLECTED_TOGETHER = """
+import gc, itertools
+class User:
+    def __del__(self):
+        for use in self.uses:
+            try:
+                use()
+            except lmdb.Error:
+                pass
+        self.env.close()
+gc.disable()
+for turn, order in enumerate(itertools.permutations(range(4))):
+    env = lmdb.open(f"{sys.argv[1]}-{turn}", lib_version=int(sys.argv[2]))
+    with env.begin(write=True) as txn:
+        txn.put(b"k", b"v")
+    env.get(b"k")  # leaves a handle for others
+    user = User()
+    makers = [
+        lambda: user, lambda: env.begin(), lambda: env.begin(write=True),
+        lambda: env.begin(buffers=True),
+    ]
+    objects = [None] * 4
+    for index in order:  # the collector goes by age
+        objects[index] = makers[index]()
+    _, reader, writer, viewer = objects
+    cursor, scan = writer.cursor(), viewer.cursor()
+    scan.first()
+    user.env, user.me, user.objects = env, user, objects
+    user.uses = [
+        lambda r=reader: r.get(b"k"), lambda w=writer: w.put(b"a", b"b"), lambda c=cursor: c.first(),
+        lambda c=cursor: c.put(b"x", b"y"), lambda s=scan: list(s), lambda e=env: e.get(b"k"),
+        lambda e=env: e.begin().get(b"k"), lambda e=env: e.begin(write=True).commit(),
+        lambda v=viewer: bytes(v.get(b"k")),
+    ]
+    del env, txn, user, makers, objects, reader, writer, viewer, cursor, scan, _
+    for _ in range(5):
+        gc.collect()
+print("alive")
+"""
+
+
+def test_what_is_collected_together_may_be_used_by_each_others_finalizers(run_child, tmp_path, engine):
+    child = run_child(COLLECTED_TOGETHER, tmp_path / "env", engine)
+    assert (child.returncode, child.stdout) == (0, "alive\n"), child.stderr
+    assert child.stderr == ""
+
+
+def test_an_environment_whose_finalizer_has_run_is_closed(make, raises_closed):
+    env = make()
+    assert env.get(b"key") is None
+    env.__del__()  # as the collector does, before it comes to others in the cycle
+    env.close()
+    for use in (env.begin, env.stat, lambda: env.get(b"key")):
+        with raises_closed():
+            use()
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="PyPy counts other objects")

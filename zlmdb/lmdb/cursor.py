@@ -28,6 +28,8 @@ NEXT, NEXT_DUP, NEXT_NODUP, PREV, PREV_DUP, PREV_NODUP = 8, 9, 11, 12, 13, 14
 SET_KEY, SET_RANGE = 16, 17
 NODUPDATA = 0x20
 
+_CLOSED = lib.zl_cursor_closed()
+
 _move = lib.zl_cursor_move
 _seek = lib.zl_cursor_seek
 
@@ -81,10 +83,11 @@ class Cursor(Position[V]):
             c = self._c
         except AttributeError:  # it was never opened
             return
-        if lib is None:  # the interpreter ends, and has cleared the modules
+        if lib is None or c is _CLOSED:  # the interpreter ends, and has cleared the modules
             return
         if self._ahead is not None:
             self._drop_batch()
+        self._c = _CLOSED  # finalizers in a cycle may use the cursor yet
         lib.zl_cursor_free(c)
 
     def close(self) -> None:

@@ -68,23 +68,20 @@ class Slot:
 
     def __del__(self) -> None:  # its transaction was dropped, or its environment
         if not self.kept and lib is not None:  # else the interpreter ends, and has cleared the modules
+            self.kept = True  # in a cycle, its environment may be dropped later than what it keeps for others
             self.give_back(self.pool)
 
     def give_back(self, pool: deque[Slot] | None) -> None:
-        """Abort the transaction if it has not ended, and leave the handle to others, or free it."""
+        """Abort the transaction if it has not ended, and leave the handle to others."""
         if self.views is not None:
             self.views.release()
-        if not _release(self.c):
+        c, self.c = self.c, CLOSED_HANDLE  # finalizers in a cycle may yet use this, if it is in the pool
+        if not _release(c):
             return
         if pool is None:
-            self.free()
+            lib.zl_txn_unref(c)
         else:
-            pool.append(Slot(self.c, self.buf))
-
-    def free(self) -> None:
-        """Free the handle, which no transaction has."""
-        self.kept = True
-        lib.zl_txn_unref(self.c)
+            pool.append(Slot(c, self.buf))
 
 
 CLOSED_SLOT = Slot(CLOSED_HANDLE, b"")

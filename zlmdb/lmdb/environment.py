@@ -119,6 +119,7 @@ class Environment(Copying):
             opening.give_up(c)
             raise
         self._databases, self._main = databases, databases.main
+        self._memory = opening.Memory.of(c)
         self._views = MapViews(c)
         # What transactions and cursors ask for:
         self._dbi_of = databases.number
@@ -139,8 +140,6 @@ class Environment(Copying):
     def __del__(self) -> None:
         if self._c is not None and lib is not None:  # else the interpreter ends: see Slot
             self.close()
-            self._free_slots()
-            lib.zl_env_drop(self._c)
 
     def close(self) -> None:
         """Close the environment (`mdb_env_close()`): open transactions abort. Harmless on a closed one.
@@ -165,12 +164,6 @@ class Environment(Copying):
     def _release_views(self) -> bool:
         """No view can be read from now on. Whether something derived from one can: the map must stay then."""
         return self._views.release()
-
-    def _free_slots(self) -> None:
-        """After the last transaction is gone: another thread may be about to call with the handle of one."""
-        for pool in (self._slots, self._write_slots):
-            while pool:
-                pool.pop().free()
 
     def sync(self, force: bool = False) -> None:
         """Flush to disk (`mdb_env_sync()`); `force` also where the environment was opened not to.

@@ -196,6 +196,25 @@ def give_up(c: Any) -> None:
     lib.zl_env_drop(c)
 
 
+class Memory(int):
+    """The memory of a native environment, by its address: it is freed when nothing refers to this any more.
+
+    The collector of cycles does not track a number. So this finalizer runs behind those of all objects in one
+    cycle with the environment, which may use it until then.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, c: Any) -> Memory:
+        """The memory of a handle."""
+        return cls(ffi.cast("uintptr_t", c))
+
+    def __del__(self) -> None:
+        if lib is not None:  # else the interpreter ends
+            lib.zl_env_drop(ffi.cast("zl_env *", int(self)))
+
+
 def open_files(c: Any, path: bytes, flags: int, mode: int) -> None:
     """Open the files of an environment and map them (`mdb_env_open()`).
 

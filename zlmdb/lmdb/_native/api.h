@@ -77,6 +77,7 @@ int zl_del(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *
 int zl_cursor_open(zl_txn *txn, unsigned dbi, zl_cursor **result);
 void zl_cursor_close(zl_cursor *cursor);
 void zl_cursor_free(zl_cursor *cursor);
+zl_cursor *zl_cursor_closed(void);
 int zl_cursor_move(zl_cursor *cursor, int op);
 int zl_cursor_start(zl_cursor *cursor, int op);
 int zl_cursor_seek(zl_cursor *cursor, int op, const char *key, size_t klen);

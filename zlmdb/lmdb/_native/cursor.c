@@ -64,6 +64,13 @@ void zl_cursor_close(zl_cursor *cursor) {
     }
 }
 
+/* A cursor that is never used: every call with it returns ZL_CLOSED. */
+zl_cursor *zl_cursor_closed(void) {
+    static zl_cursor never;
+    never.txn = zl_txn_closed();
+    return &never;
+}
+
 void zl_cursor_free(zl_cursor *cursor) {
     if (cursor->txn->forks != zl_forks)
         return;

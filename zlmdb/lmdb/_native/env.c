@@ -98,6 +98,7 @@ void zl_env_drop(zl_env *env) {
     pthread_mutex_unlock(&env->mutex);
     if (refs)
         return;
+    zl_handles_free(env);
     pthread_mutex_destroy(&env->mutex);
     pthread_mutex_destroy(&env->map_mutex);
     pthread_cond_destroy(&env->changed);

@@ -128,6 +128,7 @@ struct zl_env {
     int closing, resizing; /* atomic */
     unsigned forks;       /* zl_forks when the environment was opened: differs in a child process */
     zl_txn *handles;      /* every transaction handle, in use or not */
+    zl_txn *idle;         /* those that nobody has */
     int writing;          /* who has the writer's place: ZL_NOBODY, ... */
     pthread_t writer;     /* its thread */
     int lost_writer;      /* in a child process: a thread that it does not have has the writer's place */
@@ -155,7 +156,7 @@ struct zl_txn {
     MDB_txn *parked; /* memory of a finished read transaction, for the next one */
     zl_txn *root; /* owner of the family lock */
     zl_txn *parent, *child, *sibling;
-    zl_txn *next, *prev; /* zl_env.handles */
+    zl_txn *next; /* zl_env.handles */
     zl_cursor *cursors;
     unsigned refs;
     unsigned mutations; /* counts writes: cursors re-read their position after one */
@@ -236,6 +237,7 @@ void zl_txn_retain(zl_txn *txn);
 void zl_txn_unref(zl_txn *txn);
 void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
 void zl_handles_forked(zl_env *env);
+void zl_handles_free(zl_env *env);
 int zl_owns_arena(zl_txn *txn);
 int64_t zl_place(zl_txn *txn, const MDB_val *val);
 void zl_touch(const MDB_val *val);

@@ -1,25 +1,6 @@
 /* Handles of transactions: their lives and locks, and the memory that results come in. */
 #include "glue.h"
 
-static void zl_list_handle(zl_txn *txn) {
-    zl_env *env = txn->env;
-    pthread_mutex_lock(&env->mutex);
-    env->refs++;
-    txn->next = env->handles;
-    if (txn->next)
-        txn->next->prev = txn;
-    env->handles = txn;
-    pthread_mutex_unlock(&env->mutex);
-}
-
-static void zl_unlist_handle(zl_txn *txn) {
-    pthread_mutex_lock(&txn->env->mutex);
-    if (txn->next)
-        txn->next->prev = txn->prev;
-    *(txn->prev ? &txn->prev->next : &txn->env->handles) = txn->next;
-    pthread_mutex_unlock(&txn->env->mutex);
-}
-
 static void zl_family_lock_init(zl_txn *txn) {
     pthread_mutexattr_t attr;
     pthread_mutexattr_init(&attr);
@@ -28,18 +9,55 @@ static void zl_family_lock_init(zl_txn *txn) {
     pthread_mutexattr_destroy(&attr);
 }
 
-zl_txn *zl_txn_new(zl_env *env) {
+static zl_txn *zl_make_handle(zl_env *env) { /* zl_env.mutex held */
     zl_txn *txn = calloc(1, sizeof *txn);
-
     if (!txn)
         return NULL;
     zl_family_lock_init(txn);
     txn->env = env;
     txn->ops = env->ops;
     txn->root = txn;
-    txn->refs = 1;
-    zl_list_handle(txn);
+    txn->next = env->handles;
+    env->handles = txn;
     return txn;
+}
+
+/* A handle that was given up goes to others, and its memory stays as long as the environment: finalizers in a cycle and
+ * other threads may still call with it, and find it closed. */
+zl_txn *zl_txn_new(zl_env *env) {
+    zl_txn *txn;
+    pthread_mutex_lock(&env->mutex);
+    if ((txn = env->idle) != NULL)
+        env->idle = txn->sibling;
+    else
+        txn = zl_make_handle(env);
+    if (txn) {
+        txn->sibling = NULL;
+        txn->refs = 1;
+        env->refs++;
+    }
+    pthread_mutex_unlock(&env->mutex);
+    return txn;
+}
+
+static void zl_txn_idle(zl_txn *txn) {
+    zl_env *env = txn->env;
+    pthread_mutex_lock(&env->mutex);
+    txn->root = txn;
+    txn->sibling = env->idle;
+    env->idle = txn;
+    pthread_mutex_unlock(&env->mutex);
+}
+
+/* With the environment, which no handle in use refers to. */
+void zl_handles_free(zl_env *env) {
+    zl_txn *txn;
+    while ((txn = env->handles) != NULL) {
+        env->handles = txn->next;
+        pthread_mutex_destroy(&txn->mutex);
+        free(txn->parked);
+        free(txn);
+    }
 }
 
 /* A handle that is never used: every call with it returns ZL_CLOSED. */
@@ -70,11 +88,8 @@ void zl_txn_unref(zl_txn *txn) {
         return;
     if (root != txn)
         zl_txn_unref(root);
-    zl_unlist_handle(txn);
-    pthread_mutex_destroy(&txn->mutex);
+    zl_txn_idle(txn);
     zl_env_drop(txn->env);
-    free(txn->parked);
-    free(txn);
 }
 
 int zl_txn_enter(zl_txn *txn) {

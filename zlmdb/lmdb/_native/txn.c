@@ -106,21 +106,27 @@ static int zl_begin_read(zl_txn *txn) {
     return rc;
 }
 
-static void zl_begin_handle(zl_txn *txn, int write) {
+/* The handle that is never used has no environment. */
+static int zl_begin_handle(zl_txn *txn, int write) {
+    if (!txn->env)
+        return ZL_CLOSED;
     txn->write = write;
     txn->mutations = 0;
     txn->opened = 0;
     txn->user = NULL;
     txn->forks = zl_forks;
+    return 0;
 }
 
 int zl_txn_begin_read(zl_txn *txn) {
-    zl_begin_handle(txn, 0);
-    return zl_begin_read(txn);
+    int rc = zl_begin_handle(txn, 0);
+    return rc ? rc : zl_begin_read(txn);
 }
 
 int zl_txn_begin(zl_txn *txn, zl_txn *parent, int write) {
-    zl_begin_handle(txn, write);
+    int rc = zl_begin_handle(txn, write);
+    if (rc)
+        return rc;
     if (parent)
         return zl_begin_child(txn, parent, write);
     return write ? zl_begin_write(txn) : zl_begin_read(txn);
@@ -254,7 +260,7 @@ int zl_txn_commit(zl_txn *txn) {
 
 /* Python has dropped the transaction: abort it if need be.  Returns 1 if the handle is free for another. */
 int zl_txn_release(zl_txn *txn) {
-    if (txn->forks != zl_forks)
+    if (!txn->env || txn->forks != zl_forks)
         return 0;
     zl_txn_abort(txn);
     if (txn->root != txn || __atomic_load_n(&txn->refs, __ATOMIC_ACQUIRE) != 1) {
@@ -302,7 +308,7 @@ static int64_t zl_once_copy(const zl_once *once) {
 int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
     zl_once once = {.txn = txn, .dbi = dbi, .key = {klen, (void *)key}};
     int64_t n;
-    int rc = zl_env_enter(txn->env);
+    int rc = txn->env ? zl_env_enter(txn->env) : ZL_CLOSED;
 
     if (rc)
         return rc;
