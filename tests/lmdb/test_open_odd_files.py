@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 
 import pytest
 
@@ -44,5 +46,5 @@ def test_links_that_lead_in_circles(tmp_path, engine):
     os.symlink("circle", tmp_path / "circle")
     os.symlink("data.mdb", tmp_path / "data.mdb")
     for path, subdir in (("circle", True), ("circle", False), (".", True)):
-        with pytest.raises(lmdb.Error, match="symbolic links"):
+        with pytest.raises(lmdb.Error, match=re.escape(os.strerror(errno.ELOOP))):
             lmdb.open(tmp_path / path, subdir=subdir, lib_version=engine)
