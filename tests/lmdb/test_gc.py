@@ -243,7 +243,8 @@ def test_a_handle_kept_for_others_is_not_freed_twice_in_a_cycle(make, monkeypatc
         collect()  # The transaction keeps its handle at its place, and the environment gets to the end.
     txn.commit()
     del txn, cycle
-    collect()
+    for _ in range(5):  # PyPy may find it late
+        collect()
     assert len(freed) == len(set(freed)) == 1
 
 
