@@ -68,7 +68,6 @@ class Slot:
 
     def __del__(self) -> None:  # its transaction was dropped, or its environment
         if not self.kept and lib is not None:  # else the interpreter ends, and has cleared the modules
-            self.kept = True  # in a cycle, its environment may be dropped later than what it keeps for others
             self.give_back(self.pool)
 
     def give_back(self, pool: deque[Slot] | None) -> None:
