@@ -9,8 +9,6 @@ import weakref
 
 import pytest
 
-from zlmdb.lmdb import ending
-
 NONE = "(no active readers)\n"
 
 
@@ -221,33 +219,6 @@ def test_constructors_that_fail_leave_nothing_to_raise(make, unraisable):
     assert unraisable == []
 
 
-def test_a_handle_kept_for_others_is_not_freed_twice_in_a_cycle(make, monkeypatch):
-    """The collector may finalise it before its environment: by their order in its lists, which is chance."""
-    freed = []
-
-    class Counting:
-        def __getattr__(self, name):
-            return getattr(lib, name)
-
-        def zl_txn_unref(self, c):
-            freed.append(c)
-            lib.zl_txn_unref(c)
-
-    lib = ending.lib
-    monkeypatch.setattr(ending, "lib", Counting())
-    txn = (env := make()).begin()
-    cycle = {"txns": [txn], "env": env}
-    cycle["self"] = cycle
-    del env
-    for _ in range(2):
-        collect()  # The transaction keeps its handle at its place, and the environment gets to the end.
-    txn.commit()
-    del txn, cycle
-    for _ in range(5):  # PyPy may find it late
-        collect()
-    assert len(freed) == len(set(freed)) == 1
-
-
 COLLECTED_TOGETHER = """
 import gc, itertools
 class User:
@@ -289,7 +260,10 @@ print("alive")
 """
 
 
-def test_what_is_collected_together_may_be_used_by_each_others_finalizers(run_child, tmp_path, engine):
+def test_what_is_collected_together_may_be_used_by_each_others_finalizers(
+    run_child, tmp_path, engine, monkeypatch
+):
+    monkeypatch.setenv("MALLOC_PERTURB_", "165")  # glibc overwrites what is freed: its use crashes
     child = run_child(COLLECTED_TOGETHER, tmp_path / "env", engine)
     assert (child.returncode, child.stdout) == (0, "alive\n"), child.stderr
     assert child.stderr == ""
