@@ -135,6 +135,7 @@ def use():
         env.begin().abort()
         with env.begin(write=True) as txn:
             txn.put(b"k", b"v")
+            txn.abort()  # else the map would be full after a while, as `shared` keeps its pages
 threads = [threading.Thread(target=use) for _ in range(2)]
 for thread in threads:
     thread.start()
@@ -164,6 +165,7 @@ def use():
         env.begin().abort()
         with env.begin(write=True) as txn:
             txn.put(b"k", b"v")
+            txn.abort()  # else the map would be full after a while, as `shared` keeps its pages
 threads = [threading.Thread(target=use) for _ in range(2)]
 for thread in threads:
     thread.start()
