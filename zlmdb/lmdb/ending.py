@@ -74,7 +74,8 @@ class Slot:
         """Abort the transaction if it has not ended, and leave the handle to others."""
         if self.views is not None:
             self.views.release()
-        c, self.c = self.c, CLOSED_HANDLE  # finalizers in a cycle may yet use this, if it is in the pool
+        # In a cycle, this may be in a pool, or be put there yet by the finalizer of another object.
+        c, self.c = self.c, CLOSED_HANDLE
         if not _release(c):
             return
         if pool is None:

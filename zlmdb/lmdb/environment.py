@@ -13,7 +13,7 @@ from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.copying import Copying
 from zlmdb.lmdb.database import CREATE, _Database, key_flags
 from zlmdb.lmdb.databases import Databases
-from zlmdb.lmdb.ending import Slot, begin_again, new_slot
+from zlmdb.lmdb.ending import CLOSED_HANDLE, Slot, begin_again, new_slot
 from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, READERS_FULL, error
 from zlmdb.lmdb.opening import Path
 from zlmdb.lmdb.transaction import Transaction
@@ -335,8 +335,12 @@ class Environment(Copying):
         txn._dbi = 1
         txn._pydb = self._main
         rc = _begin_read(c)
-        if rc and (rc := begin_again(c, rc)):
-            raise txn._refused(rc)
+        if rc:
+            if c is CLOSED_HANDLE:
+                return self.begin()  # with another slot: see Slot
+            rc = begin_again(c, rc)
+            if rc:
+                raise txn._refused(rc)
         return txn
 
     def get(self, key: bytes, default: Any = None, db: _Database | None = None) -> Any:
@@ -363,6 +367,8 @@ class Environment(Copying):
             value = slot.buf[:n]
             self._slots.append(slot)
             return value
+        if slot.c is CLOSED_HANDLE:
+            return self.get(key, default, db)  # with another slot: see Slot
         self._slots.append(slot)
         if n == NOTFOUND:
             return default

@@ -118,6 +118,8 @@ class Transaction(Writing[V]):
         try:
             slot = pool.pop()
         except IndexError:
+            slot = CLOSED_SLOT
+        if slot.c is CLOSED_HANDLE:
             slot = new_slot(env)
         if write:
             slot.pool = pool
