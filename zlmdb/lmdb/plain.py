@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb._native import lib
@@ -12,6 +13,8 @@ from zlmdb.lmdb.errors import KEYEXIST, LARGE
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.transaction import Transaction
+
+    Put = Callable[[Transaction[Any], tuple[Any, ...], int], bytes | bool]
 
 USES_PLAIN_DATA = sys.implementation.name == "cpython"
 """Elsewhere the long way is faster."""
@@ -25,49 +28,55 @@ _put = lib.zl_put_planned
 _put_many = lib.zl_put_many_planned
 
 
-def put_planned(txn: Transaction[Any], layouts: bytes, fields: tuple[Any, ...], flags: int) -> bytes | bool:
-    """Store a record and its index records.
+def planned_put(
+    layouts: bytes, keys: int
+) -> Callable[[Transaction[Any], tuple[Any, ...], int], bytes | bool]:
+    """A function that stores a record and its index records.
 
     Args:
-        txn: a write transaction on a database without duplicates.
         layouts: how the key and those for the indexes become bytes (plan.h).
-        fields: the key, the value, and a key for each index, as plain data.
-        flags: CBOR: the value is plain data, to be stored as CBOR; otherwise it is bytes. KEEP: store nothing
-            if the record has another value, and return that.
+        keys: how many keys these are.
 
     Returns:
-        True: all are stored. False: the fields do not fit the layouts, and nothing is. Bytes: what is kept.
+        A function of a write transaction on a database without duplicates; the key, the value, and a key for
+        each index, as plain data; and flags. CBOR: the value is plain data, to be stored as CBOR; otherwise
+        it is bytes. KEEP: store nothing if the record has another value, and return that.
 
-    Raises:
-        MapFullError: the map is full; the transaction must be aborted.
-        Error: as `Transaction.put()`.
+        It returns True: all are stored. False: the fields do not fit the layouts, and nothing is. Bytes: what
+        is kept. It raises MapFullError if the map is full, and the transaction must be aborted; and errors as
+        `Transaction.put()`.
     """
-    try:
-        data = _dumps(fields, MARSHAL_VERSION)
-    except ValueError:  # not plain
-        return False
-    if txn._ending is not None:
-        txn._settle()
-    n = _put(txn._c, txn._dbi, layouts, len(layouts), len(fields) - 1, data, len(data), flags)
-    if n == WRITTEN:
-        return True
-    if n >= 0:
-        return txn._slot.buf[:n]  # type: ignore[no-any-return]
-    if n in _LONG_WAY:
-        return False
-    raise txn._pyenv._record_error("mdb_put", n, b"")
+    length = len(layouts)
+
+    def put(txn: Transaction[Any], fields: tuple[Any, ...], flags: int) -> bytes | bool:
+        try:
+            data = _dumps(fields, MARSHAL_VERSION)
+        except ValueError:  # not plain
+            return False
+        if txn._ending is not None:
+            txn._settle()
+        n = _put(txn._c, txn._dbi, layouts, length, keys, data, len(data), flags)
+        if n == WRITTEN:
+            return True
+        if n >= 0:
+            return txn._slot.buf[:n]  # type: ignore[no-any-return]
+        if n in _LONG_WAY:
+            return False
+        raise txn._pyenv._record_error("mdb_put", n, b"")
+
+    return put
 
 
 def put_many_planned(
     txn: Transaction[Any], layouts: bytes, columns: tuple[list[Any], ...], flags: int
 ) -> tuple[int, int] | None:
-    """Store many records and their index records, as `put_planned()` does.
+    """Store many records and their index records, as `planned_put()` does.
 
     Args:
         txn: a write transaction on a database without duplicates.
         layouts: how the keys and those for the indexes become bytes (plan.h).
         columns: the keys, the values, and keys for each index, as plain data.
-        flags: CBOR: as for `put_planned()`. KEEP: store nothing if there is a record with one of the keys, or
+        flags: CBOR: as for `planned_put()`. KEEP: store nothing if there is a record with one of the keys, or
             if two here have the same.
 
     Returns:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from zlmdb.lmdb.errors import Error as LmdbError
-from zlmdb.lmdb.plain import CBOR, KEEP, USES_PLAIN_DATA, put_many_planned, put_planned
+from zlmdb.lmdb.plain import CBOR, KEEP, USES_PLAIN_DATA, planned_put, put_many_planned
 from zlmdb.orm.indexes import is_null, stale_keys
 from zlmdb.orm.parts import Uuid
 
@@ -92,24 +92,29 @@ def writer(pmap: IndexedRecords[Any, Any]) -> Write:
     plan = pmap._plan
     if plan is None:
         return long_way
-    plain, dump, layouts = pmap._plain, pmap._dump, plan.layouts
+    plain, dump, plain_flags = pmap._plain, pmap._dump, plan.flags
+    put = planned_put(plan.layouts, 1 + len(plan.index_keys))
     plain_key, index_keys = plan.plain_key, plan.index_keys
     only_index = index_keys[0] if len(index_keys) == 1 else None
     pause = 0  # how many values are still not to be tried as plain data
 
     def write(txn: Transaction, key: Any, value: Any) -> bool:
         nonlocal pause
-        in_cbor = plain is not None and pause <= 0
-        flags = plan.flags | CBOR if in_cbor else plan.flags
-        pause -= not in_cbor
+        if plain is None:
+            in_cbor, flags = False, plain_flags
+        else:
+            in_cbor = pause <= 0
+            flags = plain_flags | CBOR if in_cbor else plain_flags
+            pause -= not in_cbor
         try:
-            c_key = key if plain_key is None else plain_key(key)
+            # UUIDs, the most frequent keys that are not plain themselves, take no call.
+            c_key = key if plain_key is None else key.int if type(key) is UUID else plain_key(key)
             data = plain(value) if in_cbor else dump(value)  # type: ignore[misc]
             if only_index is not None:
                 fields = (c_key, data, only_index(value))
             else:
                 fields = (c_key, data, *[index_key(value) for index_key in index_keys])
-            stored = put_planned(txn._txn, layouts, fields, flags)  # type: ignore[arg-type]
+            stored = put(txn._txn, fields, flags)  # type: ignore[arg-type]
         except LmdbError:
             raise
         except Exception:  # noqa: BLE001 (raised again on the long way, with the record that it is about)
@@ -121,7 +126,7 @@ def writer(pmap: IndexedRecords[Any, Any]) -> Write:
             return write(txn, key, value)
         if stored is not True:  # the value that is to be replaced
             stale = stale_keys(pmap, txn, key, stored, value)
-            if put_planned(txn._txn, layouts, fields, flags & ~KEEP) is not True:  # type: ignore[arg-type]
+            if put(txn._txn, fields, flags & ~KEEP) is not True:  # type: ignore[arg-type]
                 return False
             for entry_key in stale:
                 txn.delete(entry_key)

@@ -146,12 +146,9 @@ class Pickle(Value[Any]):
     def __init__(self) -> None:
         import pickle
 
-        self._dumps = pickle.dumps
+        dumps = pickle.dumps
+        self.dump = lambda value: dumps(value, 2)  # which is called sooner than a method
         self.load = pickle.loads
-
-    def dump(self, value: Any) -> bytes:
-        """Return the pickled object."""
-        return self._dumps(value, 2)
 
 
 class _Marshalled(Value[V]):
