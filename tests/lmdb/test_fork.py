@@ -10,7 +10,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
 
 PREPARE = """
 import gc
-env = lmdb.open("env", max_dbs=2, max_spare_txns=int(sys.argv[2]), lib_version=int(sys.argv[1]))
+spares, engine = int(sys.argv[2]), int(sys.argv[1])
+env = lmdb.open("env", map_size=1 << 30, max_dbs=2, max_spare_txns=spares, lib_version=engine)
 with env.begin(write=True) as txn:
     for i in range(100):
         txn.put(b"%03d" % i, b"v%d" % i)
@@ -135,7 +136,6 @@ def use():
         env.begin().abort()
         with env.begin(write=True) as txn:
             txn.put(b"k", b"v")
-            txn.abort()  # else the map would be full after a while, as `shared` keeps its pages
 threads = [threading.Thread(target=use) for _ in range(2)]
 for thread in threads:
     thread.start()
@@ -165,7 +165,6 @@ def use():
         env.begin().abort()
         with env.begin(write=True) as txn:
             txn.put(b"k", b"v")
-            txn.abort()  # else the map would be full after a while, as `shared` keeps its pages
 threads = [threading.Thread(target=use) for _ in range(2)]
 for thread in threads:
     thread.start()
