@@ -35,6 +35,7 @@ SORTED_BYTES = 4 * 1024 * 1024
 FIRST_BATCH, MOST, GROWTH = 64, 32768, 8
 
 MOST_KEYS = 8192
+"""Of `getmulti`, which looks up no more at a time."""
 _CONTAINERS = {list, tuple}
 """These run no code of the caller's when they are iterated over."""
 WRITTEN: int = lib.ZL_WRITTEN

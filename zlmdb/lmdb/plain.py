@@ -28,9 +28,7 @@ _put = lib.zl_put_planned
 _put_many = lib.zl_put_many_planned
 
 
-def planned_put(
-    layouts: bytes, keys: int
-) -> Callable[[Transaction[Any], tuple[Any, ...], int], bytes | bool]:
+def planned_put(layouts: bytes, keys: int) -> Put:
     """A function that stores a record and its index records.
 
     Args:

@@ -28,8 +28,8 @@ static int zl_munmap(MDB_env *env, void *addr, size_t len);
 
 /* Called by our patches of LMDB (vendor/patches): where it would give MDB_MAP_FULL or MDB_MAP_RESIZED; before it uses
  * a page, or an overflow value of some pages, from the map, or goes down to a page; to find a page among those that the
- * transaction has written, or a key on a page; after it has written pages, or has given up some that it wrote in the map itself; and when
- * an assertion fails. */
+ * transaction has written, or a key on a page; after it has written pages, or has given up some that it wrote in the map
+ * itself; and when an assertion fails. */
 static int zl_map_grow(MDB_env *env, size_t pages);
 static int zl_page_check(MDB_cursor *mc, size_t pgno);
 static unsigned zl_dirty_search(MDB_env *env, const void *list, size_t pgno);
