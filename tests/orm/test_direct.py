@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import zlmdb
 from zlmdb import lmdb
-from zlmdb.lmdb.plain import CBOR, KEEP, planned_put, put_many_planned
+from zlmdb.lmdb.plain import CBOR, KEEP, Layouts, planned_put, put_many_planned
 from zlmdb.lmdb.reading import OTHER, reader
 from zlmdb.orm import direct
 from zlmdb.orm.errors import DatabaseFullError, DecodeError, EncodeError, Error
@@ -89,7 +89,7 @@ def txn(request, tmp_path_factory):
 @example([math.nan, math.inf, -math.inf, -0.0])
 @example([2**64 - 1, 2**64, -(2**64), -(2**64) - 1])
 def test_cbor_is_not_written_or_read_otherwise_than_by_cbor2(txn, plain):
-    if planned_put(SLOT + b"\1S", 1)(txn, ("key", plain), CBOR):
+    if planned_put(Layouts([SLOT + b"\1S"]))(txn, ("key", plain), CBOR):
         stored = txn.get(SLOT + b"key")
         assert stored == cbor2.dumps(plain)
         read = reader(lambda key: key, marshal.loads, cbor=True)(txn, SLOT + b"key")
@@ -120,7 +120,7 @@ def test_bytes_that_are_no_plain_cbor_are_left_to_cbor2(txn, stored):
      {1, 2}, 1 + 2j, ..., object, range(3), [[b"x"]], {"a": np.float64(1)}],
 )  # fmt: skip
 def test_what_marshal_takes_for_something_else_is_not_written_as_that(txn, value):
-    assert planned_put(SLOT + b"\1S", 1)(txn, ("key", value), CBOR) is False
+    assert planned_put(Layouts([SLOT + b"\1S"]))(txn, ("key", value), CBOR) is False
 
 
 @pytest.mark.parametrize("size", [1000, 2000, 9000, 200_000])
@@ -165,7 +165,7 @@ def test_a_key_is_not_laid_out_otherwise_than_its_codec_does(txn, draw, kinds):
     layout = SLOT + bytes([len(kinds) + (0x40 if len(kinds) > 1 else 0)]) + key.codes.encode()
     c_key = value.int if isinstance(value, UUID) and kinds == ["U"] else value if kinds != ["U"] else ...
     before = txn.stat()["entries"]
-    stored = planned_put(layout, 1)(txn, (c_key, b"value"), 0)
+    stored = planned_put(Layouts([layout]))(txn, (c_key, b"value"), 0)
     if expected is None or len(SLOT + expected) > txn._pyenv.max_key_size():
         assert stored is False
         assert txn.stat()["entries"] == before

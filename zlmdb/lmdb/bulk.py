@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zlmdb.lmdb import scan
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
-from zlmdb.lmdb.database import DUPSORT
+from zlmdb.lmdb.database import ABOVE, DUPSORT
 from zlmdb.lmdb.errors import KEYEXIST, LARGE, error
 from zlmdb.lmdb.views import KEY_VIEWS, NOWHERE, VALUE_VIEWS, Views
 
@@ -198,7 +198,7 @@ def put_records(txn: Transaction[Any], records: tuple[bytes, ...], overwrite: bo
         data = _dumps(records, MARSHAL_VERSION)
     except ValueError:  # something of more than 2 GiB
         return _put_records_singly(txn, records, overwrite)
-    n = _put_records(txn._c, txn._dbi, data, len(data), 0 if overwrite else NOOVERWRITE)
+    n = _put_records(txn._c, data, len(data), 0 if overwrite else NOOVERWRITE)
     if n == WRITTEN:
         return None
     if n >= 0:
@@ -290,7 +290,8 @@ def _lookup_part(txn: Transaction[Any], dbi: int, part: list[bytes], values: boo
     while left[0]:
         rc = _get_many(txn._c, dbi, keys, len(keys), at, left, what, chunk.c, hit)
         if rc == LARGE:
-            found.append(txn._get_pinned(dbi, part[len(found)], None))
+            key = part[len(found)]
+            found.append(txn._get_pinned(key, len(key) | dbi << ABOVE, None))
             hits += found[-1] is not None
             _skip(keys, at, left)
             continue

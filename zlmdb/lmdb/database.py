@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.handle import Handle
 
 REVERSEKEY = 0x02
@@ -11,8 +12,14 @@ DUPFIXED = 0x10
 INTEGERDUP = 0x20
 CREATE = 0x40000
 
-GONE = 0xFFFFFFFF
+MAIN: int = lib.ZL_MAIN_DBI
+"""The number of the main database."""
+GONE = 0xFFFFFF
 """The number of a handle that is not valid any more: LMDB refuses it as an invalid parameter."""
+ABOVE: int = lib.ZL_LENGTH_BITS
+"""How many bits the length of a key has in calls of C; above it is the database's number, 0 for that of the
+transaction. In the same way, flags stand above the length of a value that is put.
+"""
 
 
 def key_flags(reverse_key: bool, dupsort: bool, integerkey: bool, integerdup: bool, dupfixed: bool) -> int:

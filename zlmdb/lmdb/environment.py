@@ -11,7 +11,7 @@ from zlmdb.lmdb import bulk, engine, guard, opening, scan
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.copying import Copying
-from zlmdb.lmdb.database import CREATE, _Database, key_flags
+from zlmdb.lmdb.database import ABOVE, CREATE, MAIN, _Database, key_flags
 from zlmdb.lmdb.databases import Databases
 from zlmdb.lmdb.ending import CLOSED_HANDLE, Slot, begin_again, new_slot
 from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, READERS_FULL, error
@@ -332,7 +332,6 @@ class Environment(Copying):
         txn._write = False
         txn._views = None
         txn._ending = None
-        txn._dbi = 1
         txn._pydb = self._main
         rc = _begin_read(c)
         if rc:
@@ -357,12 +356,12 @@ class Environment(Copying):
         """
         if type(key) is not bytes:
             key = as_bytes(key, "key")
-        dbi = 1 if db is None else self._dbi_of(db)
+        size = len(key) if db is None else len(key) | self._dbi_of(db) << ABOVE
         try:
             slot = self._slots.pop()
         except IndexError:
             slot = new_slot(self)
-        n = _get_once(slot.c, dbi, key, len(key))
+        n = _get_once(slot.c, key, size)
         if n >= 0:
             value = slot.buf[:n]
             self._slots.append(slot)
@@ -381,4 +380,4 @@ class Environment(Copying):
         """(key, value) of each of the keys that exists, all from one snapshot."""
         wanted = [key if type(key) is bytes else as_bytes(key, "key") for key in keys]
         with self.begin() as txn:
-            return bulk.lookup(txn, 1 if db is None else self._dbi_of(db), wanted)
+            return bulk.lookup(txn, MAIN if db is None else self._dbi_of(db), wanted)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import marshal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from zlmdb.lmdb._native import lib
+from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.bulk import MARSHAL_VERSION, WRITTEN
 from zlmdb.lmdb.errors import KEYEXIST, LARGE
 
@@ -28,12 +28,26 @@ _put = lib.zl_put_planned
 _put_many = lib.zl_put_many_planned
 
 
-def planned_put(layouts: bytes, keys: int) -> Put:
+class Layouts:
+    """How the key of a record and those for its indexes become bytes.
+
+    Args:
+        parts: a layout for each (plan.h).
+    """
+
+    __slots__ = ("_data", "c")
+
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        data = b"".join(parts)
+        self._data = ffi.new("char[]", data)
+        self.c = ffi.new("zl_layouts *", (self._data, len(data), len(parts)))
+
+
+def planned_put(layouts: Layouts) -> Put:
     """A function that stores a record and its index records.
 
     Args:
-        layouts: how the key and those for the indexes become bytes (plan.h).
-        keys: how many keys these are.
+        layouts: how the key and those for the indexes become bytes.
 
     Returns:
         A function of a write transaction on a database without duplicates; the key, the value, and a key for
@@ -44,7 +58,6 @@ def planned_put(layouts: bytes, keys: int) -> Put:
         is kept. It raises MapFullError if the map is full, and the transaction must be aborted; and errors as
         `Transaction.put()`.
     """
-    length = len(layouts)
 
     def put(txn: Transaction[Any], fields: tuple[Any, ...], flags: int) -> bytes | bool:
         try:
@@ -53,7 +66,7 @@ def planned_put(layouts: bytes, keys: int) -> Put:
             return False
         if txn._ending is not None:
             txn._settle()
-        n = _put(txn._c, txn._dbi, layouts, length, keys, data, len(data), flags)
+        n = _put(txn._c, layouts.c, data, len(data), flags)
         if n == WRITTEN:
             return True
         if n >= 0:
@@ -66,13 +79,13 @@ def planned_put(layouts: bytes, keys: int) -> Put:
 
 
 def put_many_planned(
-    txn: Transaction[Any], layouts: bytes, columns: tuple[list[Any], ...], flags: int
+    txn: Transaction[Any], layouts: Layouts, columns: tuple[list[Any], ...], flags: int
 ) -> tuple[int, int] | None:
     """Store many records and their index records, as `planned_put()` does.
 
     Args:
         txn: a write transaction on a database without duplicates.
-        layouts: how the keys and those for the indexes become bytes (plan.h).
+        layouts: how the keys and those for the indexes become bytes.
         columns: the keys, the values, and keys for each index, as plain data.
         flags: CBOR: as for `planned_put()`. KEEP: store nothing if there is a record with one of the keys, or
             if two here have the same.
@@ -91,8 +104,7 @@ def put_many_planned(
         return None
     if txn._ending is not None:
         txn._settle()
-    rows, count = len(columns[0]), len(columns) - 1
-    n = _put_many(txn._c, txn._dbi, layouts, len(layouts), count, data, len(data), flags, rows)
+    n = _put_many(txn._c, layouts.c, data, len(data), flags, len(columns[0]))
     if n >= 0 or n == KEYEXIST:
         return max(0, n), len(data)
     if n in _LONG_WAY:

@@ -34,7 +34,7 @@ def reader(encode: Callable[[Any], bytes], load: Callable[[Any], Any], cbor: boo
 
     def read(txn: Transaction[Any], key: Any) -> Any:
         record_key, c = encode(key), txn._c
-        n = get(c, txn._dbi, record_key, len(record_key))
+        n = get(c, record_key, len(record_key))
         if n > 0:
             data = txn._slot.buf[:n]
             if txn._c is c:  # else it was read in a transaction of another thread
@@ -54,7 +54,7 @@ def view_reader(encode: Callable[[Any], bytes], load: Callable[[memoryview], Any
 
     def read(txn: Transaction[Any], key: Any) -> Any:
         record_key, views = encode(key), txn._views
-        place = _get_place(txn._c, txn._dbi, record_key, len(record_key))
+        place = _get_place(txn._c, record_key, len(record_key))
         if place < 0 or views is None:
             return None if place == NOTFOUND else OTHER
         start = place >> LENGTH_BITS

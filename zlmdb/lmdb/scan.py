@@ -50,7 +50,6 @@ PyPy reads and writes the plain format faster.
 _fill = lib.zl_cursor_fill
 _rewind = lib.zl_cursor_rewind
 _loads = marshal.loads
-_new = object.__new__
 
 
 class Chunk:
@@ -209,7 +208,7 @@ class Scan:
         if ahead is not None:
             ahead.refill(items, iterator)
         else:
-            self._ahead = cursor._ahead = ahead = _new(Ahead)
+            self._ahead = cursor._ahead = ahead = Ahead()
             ahead._c = cursor._c
             ahead._op = self._op
             ahead.width = 2 if self._what == ITEMS else 1
@@ -294,9 +293,9 @@ def new_scan(cursor: Any, op: int, what: int, most: int) -> Scan:
     """
     views = cursor._pytxn._views
     if views is None or not what * KEY_VIEWS & views.kinds:
-        scan = _new(Scan)
+        scan = Scan()
     else:
-        scan = view_scan = _new(ViewScan)
+        scan = view_scan = ViewScan()
         view_scan._views = views
         view_scan._kinds = what * KEY_VIEWS & views.kinds
     scan._cursor = cursor

@@ -10,7 +10,7 @@ from zlmdb.lmdb import ending as endings
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.cursor import Cursor
-from zlmdb.lmdb.database import _Database
+from zlmdb.lmdb.database import ABOVE, MAIN, _Database
 from zlmdb.lmdb.ending import (
     CLOSED_HANDLE,
     CLOSED_SLOT,
@@ -56,7 +56,6 @@ OTHER_THREAD: int = lib.ZL_OTHER_THREAD
 _abort = lib.zl_txn_abort
 _commit = lib.zl_txn_commit
 _begin = lib.zl_txn_begin
-_begin_read = lib.zl_txn_begin_read
 _get = lib.zl_get
 _get_pin = lib.zl_get_pin
 _get_place = lib.zl_get_place
@@ -89,12 +88,11 @@ class Transaction(Writing[V]):
     """
 
     __slots__ = (
-        "__weakref__", "_c", "_dbi", "_ending", "_pydb", "_pyenv", "_slot", "_views", "_write"
+        "__weakref__", "_c", "_ending", "_pydb", "_pyenv", "_slot", "_views", "_write"
     )  # fmt: skip
 
     _c: Any
     """The slot's native handle; once the transaction has ended, one that stays closed."""
-    _dbi: int
     _ending: Ending | None
     _pydb: _Database
     _pyenv: Environment
@@ -130,12 +128,15 @@ class Transaction(Writing[V]):
         self._views = slot.views = Views(env._views, buffers) if buffers else None
         self._ending = None
         if db is None:
-            self._dbi = 1
             self._pydb = env._main
+            dbi = MAIN
         else:
-            self._dbi = env._dbi_of(db)
             self._pydb = db
-        rc = self._begin_other(parent, write) if write or parent is not None else _begin_read(slot.c)
+            dbi = env._dbi_of(db)
+        if parent is None:
+            rc = _begin(slot.c, _NULL, 1 if write else 0, dbi)
+        else:
+            rc = self._begin_nested(parent, write, dbi)
         if rc and (rc := begin_again(slot.c, rc)):
             raise self._refused(rc)
 
@@ -144,10 +145,7 @@ class Transaction(Writing[V]):
             return error("mdb_txn_begin", EACCES).advise(READ_ONLY)
         return error("mdb_txn_begin", rc)
 
-    def _begin_other(self, parent: Transaction[Any] | None, write: bool) -> int:
-        """Begin a transaction that writes or is nested."""
-        if parent is None:
-            return int(_begin(self._c, _NULL, True))
+    def _begin_nested(self, parent: Transaction[Any], write: bool, dbi: int) -> int:
         if not isinstance(parent, Transaction):
             raise TypeError(f"parent must be a Transaction, not {type(parent).__name__}")
         if parent._pyenv is not self._pyenv:
@@ -156,7 +154,7 @@ class Transaction(Writing[V]):
             raise InvalidParameterError("Transactions cannot be nested in a read-only transaction", EINVAL)
         self._attach().parent = parent
         parent._settle()
-        rc = int(_begin(self._c, parent._c, bool(write)))
+        rc = int(_begin(self._c, parent._c, 1 if write else 0, dbi))
         if rc in (EINVAL, BAD_TXN) and not (write or self._pyenv._major):
             raise InvalidParameterError("A read-only transaction nests in LMDB 1.0 environments only", EINVAL)
         if rc in (EINVAL, BAD_TXN) and self._pyenv.flags()["writemap"]:
@@ -171,19 +169,26 @@ class Transaction(Writing[V]):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if ENDS_IN_ONE_STEP and self._ending is None and not self._write:  # as in _give_back(), only faster
-            c, slot = self._c, self._slot
-            if c is not CLOSED_HANDLE:
+        c, write = self._c, self._write
+        if exc_type is not None and (write or self._ending is not None):
+            self.abort()
+        elif c is not CLOSED_HANDLE:
+            if ENDS_IN_ONE_STEP and self._ending is None:  # as in _end(), only faster
                 self._c = CLOSED_HANDLE
-                self._slot = CLOSED_SLOT
+                slot = self._slot
+                if not write:
+                    self._slot = CLOSED_SLOT
                 if self._views is not None:
                     self._views.release()
-                if _commit(c) == 0:
-                    self._pyenv._slots.append(slot)
-        elif exc_type is not None:
-            self.abort()
-        elif self._c is not CLOSED_HANDLE:
-            rc = self._end()
+                rc = _commit(c)
+                if not rc:
+                    if not write:
+                        self._pyenv._slots.append(slot)
+                    return
+                if rc == OTHER_THREAD:
+                    self._go_on(c)
+            else:
+                rc = self._end()
             if rc and rc != CLOSED:
                 raise error("mdb_txn_commit", rc)
 
@@ -261,15 +266,19 @@ class Transaction(Writing[V]):
         ending = self._ending
         rc: int = _commit(c)
         if rc == OTHER_THREAD:
-            self._c = c
-            if self._views is not None:
-                self._views.resume()
+            self._go_on(c)
         elif ending is not None and ending.provisional:
             if rc == 0:
                 ending.keep_databases()
             else:
                 ending.forget_databases()
         return rc
+
+    def _go_on(self, c: Any) -> None:
+        """It does not end: only the thread that began it may commit it."""
+        self._c = c
+        if self._views is not None:
+            self._views.resume()
 
     def _before_end(self) -> None:
         if self._ending is not None:
@@ -312,7 +321,7 @@ class Transaction(Writing[V]):
         """
         self._attach()
         out = ffi.new("uint64_t[6]")
-        rc = lib.zl_txn_stat(self._c, self._dbi if db is None else self._pyenv._dbi_of(db), out)
+        rc = lib.zl_txn_stat(self._c, self._pyenv._dbi_of(self._pydb if db is None else db), out)
         if rc:
             raise error("mdb_stat", rc)
         return dict(zip(STAT_FIELDS, out, strict=True))
@@ -358,16 +367,16 @@ class Transaction(Writing[V]):
         """
         if type(key) is not bytes:
             key = as_bytes(key, "key")
-        dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
+        size = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
         c = self._c
         if self._views is None:
-            n = _get(c, dbi, key, len(key))
+            n = _get(c, key, size)
             if n >= 0:
                 value = self._slot.buf[:n]
                 if self._c is c:
                     return value
         else:
-            n = _get_place(c, dbi, key, len(key))
+            n = _get_place(c, key, size)
             if n >= 0:
                 start = n >> LENGTH_BITS
                 return self._views.at(start, start + (n & LENGTH_MASK))
@@ -377,12 +386,12 @@ class Transaction(Writing[V]):
             return default
         if n != LARGE:
             raise self._pyenv._record_error("mdb_get", n, key)
-        return self._get_pinned(dbi, key, default)
+        return self._get_pinned(key, size, default)
 
-    def _get_pinned(self, dbi: int, key: bytes, default: Any) -> Any:
+    def _get_pinned(self, key: bytes, size: int, default: Any) -> Any:
         self._attach()
         view, c = ffi.new("zl_view *"), self._c
-        rc = _get_pin(c, dbi, key, len(key), view)
+        rc = _get_pin(c, key, size, view)
         if rc == NOTFOUND:
             return default
         if rc:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zlmdb.lmdb import bulk, scan
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
-from zlmdb.lmdb.database import DUPSORT, _Database
+from zlmdb.lmdb.database import ABOVE, DUPSORT, _Database
 from zlmdb.lmdb.errors import KEYEXIST, NOTFOUND
 from zlmdb.lmdb.ranges import Ranges
 
@@ -30,7 +30,6 @@ class Writing(Ranges[V]):
     __slots__ = ()
 
     _c: Any
-    _dbi: int
     _ending: Ending | None
     _pydb: _Database
     _pyenv: Environment
@@ -74,15 +73,12 @@ class Writing(Ranges[V]):
             key, value = as_record(key, value)
         if self._ending is not None:
             self._settle()
-        dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
-        flags = 0
-        if append:
-            flags = bulk.put_flags(
-                dupdata, overwrite, append, (self._pydb if db is None else db)._flags & DUPSORT
-            )
-        elif not (overwrite and dupdata):
-            flags = (0 if overwrite else bulk.NOOVERWRITE) | (0 if dupdata else bulk.NODUPDATA)
-        rc = _put(self._c, dbi, key, len(key), value, len(value), flags)
+        size = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
+        room = len(value)
+        if append or not (overwrite and dupdata):
+            dupsort = (self._pydb if db is None else db)._flags & DUPSORT
+            room |= bulk.put_flags(dupdata, overwrite, append, dupsort) << ABOVE
+        rc = _put(self._c, key, size, value, room)
         if rc == 0:
             return True
         if rc == KEYEXIST:
@@ -106,8 +102,8 @@ class Writing(Ranges[V]):
             value = b"" if value is None else as_bytes(value, "value")
         if self._ending is not None:
             self._settle()
-        dbi = self._dbi if db is None else self._pyenv._dbi_of(db)
-        rc = _del(self._c, dbi, key, len(key), value, len(value))
+        size = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
+        rc = _del(self._c, key, size, value, len(value))
         if rc == 0:
             return True
         if rc == NOTFOUND:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from zlmdb.lmdb.errors import Error as LmdbError
-from zlmdb.lmdb.plain import CBOR, KEEP, USES_PLAIN_DATA, planned_put, put_many_planned
+from zlmdb.lmdb.plain import CBOR, KEEP, USES_PLAIN_DATA, Layouts, planned_put, put_many_planned
 from zlmdb.orm.indexes import is_null, stale_keys
 from zlmdb.orm.parts import Uuid
 
@@ -39,7 +39,7 @@ class Plan(NamedTuple):
         flags: With indexes, C must not replace a record: the index records of the old one are to be deleted.
     """
 
-    layouts: bytes
+    layouts: Layouts
     plain_key: Callable[[Any], Any] | None
     index_keys: list[Callable[[Any], Any]]
     flags: int
@@ -48,12 +48,12 @@ class Plan(NamedTuple):
 def plan_of(pmap: IndexedRecords[Any, Any]) -> Plan | None:
     """Return the plan of a map; None if its records have to be laid out in Python."""
     indexes = list(pmap._indexes.values())
-    layouts = [_layout(pmap), *(_index_layout(index) for index in indexes)]
-    if not USES_PLAIN_DATA or len(indexes) > MOST_INDEXES or None in layouts:
+    parts = [_layout(pmap), *(_index_layout(index) for index in indexes)]
+    layouts = [part for part in parts if part is not None]
+    if not USES_PLAIN_DATA or len(indexes) > MOST_INDEXES or len(layouts) < len(parts):
         return None
     index_keys = [_plain_index_key(index) for index in indexes]
-    joined = b"".join(layout or b"" for layout in layouts)
-    return Plan(joined, _plain_key(pmap._key), index_keys, KEEP if indexes else 0)
+    return Plan(Layouts(layouts), _plain_key(pmap._key), index_keys, KEEP if indexes else 0)
 
 
 def _layout(pmap: IndexedRecords[Any, Any], nullable: int = 0) -> bytes | None:
@@ -93,7 +93,7 @@ def writer(pmap: IndexedRecords[Any, Any]) -> Write:
     if plan is None:
         return long_way
     plain, dump, plain_flags = pmap._plain, pmap._dump, plan.flags
-    put = planned_put(plan.layouts, 1 + len(plan.index_keys))
+    put = planned_put(plan.layouts)
     plain_key, index_keys = plan.plain_key, plan.index_keys
     only_index = index_keys[0] if len(index_keys) == 1 else None
     pause = 0  # how many values are still not to be tried as plain data

@@ -22,6 +22,13 @@ typedef struct zl_chunk {
     uint64_t *places;  /* for views: where each begins and ends, in bytes from the beginning of the map */
 } zl_chunk;
 
+/* How records become bytes; see plan.h. */
+typedef struct zl_layouts {
+    const char *data;
+    size_t len;
+    unsigned count;
+} zl_layouts;
+
 /* env.c */
 void zl_init(void);
 int zl_version(int major, int *version);
@@ -52,12 +59,12 @@ int zl_env_copy(zl_env *env, const char *path, int fd, unsigned flags, zl_txn *t
 zl_txn *zl_txn_new(zl_env *env);
 zl_txn *zl_txn_closed(void);
 char *zl_txn_arena(zl_txn *txn);
-int zl_txn_begin(zl_txn *txn, zl_txn *parent, int write);
+int zl_txn_begin(zl_txn *txn, zl_txn *parent, int write, unsigned dbi);
 int zl_txn_begin_read(zl_txn *txn);
 int zl_txn_commit(zl_txn *txn);
 int zl_txn_abort(zl_txn *txn);
 int zl_txn_release(zl_txn *txn);
-int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
+int64_t zl_get_once(zl_txn *txn, const char *key, uint64_t klen);
 void zl_txn_unref(zl_txn *txn);
 int64_t zl_txn_id(zl_txn *txn);
 int64_t zl_txn_uses(zl_txn *txn);
@@ -66,12 +73,12 @@ int64_t zl_stable_at(zl_txn *txn, const char *pinned);
 void zl_unpin(zl_txn *txn);
 int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, unsigned *got);
 int zl_drop(zl_txn *txn, unsigned dbi, int del);
-int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
-int64_t zl_get_place(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
-int64_t zl_get_plain(zl_txn *txn, unsigned dbi, const char *key, size_t klen);
-int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view *out);
-int zl_put(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags);
-int zl_del(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen);
+int64_t zl_get(zl_txn *txn, const char *key, uint64_t klen);
+int64_t zl_get_place(zl_txn *txn, const char *key, uint64_t klen);
+int64_t zl_get_plain(zl_txn *txn, const char *key, uint64_t klen);
+int zl_get_pin(zl_txn *txn, const char *key, uint64_t klen, zl_view *out);
+int zl_put(zl_txn *txn, const char *key, uint64_t klen, const char *val, uint64_t vlen);
+int zl_del(zl_txn *txn, const char *key, uint64_t klen, const char *val, size_t vlen);
 
 /* cursor.c */
 int zl_cursor_open(zl_txn *txn, unsigned dbi, zl_cursor **result);
@@ -99,10 +106,9 @@ int zl_get_many(zl_txn *txn, unsigned dbi, const char *keys, size_t len, size_t 
 int zl_cursor_multiple(zl_cursor *cursor, int op, zl_view *out);
 int zl_put_many(zl_cursor *cursor, const char *data, size_t len, const uint32_t *lengths, uint32_t count, unsigned flags,
                 uint32_t *result);
-int64_t zl_put_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, unsigned flags);
+int64_t zl_put_records(zl_txn *txn, const char *data, size_t len, unsigned flags);
 
 /* plan.c, plan_many.c */
-int64_t zl_put_planned(zl_txn *txn, unsigned dbi, const char *layouts, size_t layouts_len, unsigned count,
-                       const char *data, size_t len, unsigned flags);
-int64_t zl_put_many_planned(zl_txn *txn, unsigned dbi, const char *layouts, size_t layouts_len, unsigned count,
-                            const char *data, size_t len, unsigned flags, uint32_t rows);
+int64_t zl_put_planned(zl_txn *txn, const zl_layouts *layouts, const char *data, size_t len, unsigned flags);
+int64_t zl_put_many_planned(zl_txn *txn, const zl_layouts *layouts, const char *data, size_t len, unsigned flags,
+                            uint32_t rows);

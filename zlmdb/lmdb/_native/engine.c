@@ -22,6 +22,8 @@
 
 #include "pack.h"
 
+#define MDB_USE_PWRITEV 1 /* upstream has it; see vendor/patches */
+
 /* The names that mdb.c is compiled with in place of mmap() and munmap(): each call site has an `env`. */
 static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, int fd, off_t offset);
 static int zl_munmap(MDB_env *env, void *addr, size_t len);

@@ -40,6 +40,9 @@
 #define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */
 #define ZL_PLACE_BITS 22 /* of the length, in a place (zl_place) */
 
+#define ZL_MAIN_DBI 1 /* the main database */
+#define ZL_LENGTH_BITS 40 /* of a length that has something else above it: see zl_length() */
+
 #define ZL_SLACK 16   /* bytes that a chunk has beyond its cap */
 #define ZL_ADVANCE 0x1000 /* beside the operation of a fill: move before the first record */
 #define ZL_CBOR 1         /* of a planned write: the value is an object, to be stored as CBOR */
@@ -163,6 +166,7 @@ struct zl_txn {
     int64_t uses;       /* counts calls */
     int write;
     int opened;            /* it has opened databases, which only a commit keeps */
+    unsigned dbi;          /* the database of calls that name none */
     unsigned forks;        /* zl_forks when it began: a child process leaves it alone */
     pthread_t thread;      /* began a write transaction */
     zl_thread *user;       /* whose results the arena holds */
@@ -259,6 +263,16 @@ static inline void zl_cursor_placed(zl_cursor *cursor) {
     cursor->valid = 1;
     cursor->at_end = 0;
 }
+
+/* Calls with fewer arguments cost less: a key's length may have the number of a database above it, and the length of a
+ * value that is put, flags. */
+static inline size_t zl_length(uint64_t packed) { return (size_t)(packed & (((uint64_t)1 << ZL_LENGTH_BITS) - 1)); }
+
+static inline unsigned zl_above(uint64_t packed) { return (unsigned)(packed >> ZL_LENGTH_BITS); }
+
+static inline MDB_val zl_val(const char *data, uint64_t packed) { return (MDB_val){zl_length(packed), (void *)data}; }
+
+static inline unsigned zl_dbi(const zl_txn *txn, uint64_t klen) { return zl_above(klen) ? zl_above(klen) : txn->dbi; }
 
 static inline int64_t zl_length_or(int rc) { return rc > 0 ? (int64_t)ZL_ERRNO_BASE - rc : rc; }
 

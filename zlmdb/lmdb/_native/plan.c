@@ -181,31 +181,30 @@ static int zl_same(const MDB_val *a, const MDB_val *b) {
 }
 
 /* With ZL_KEEP, MDB_KEYEXIST is returned if the record has another value, *old, and nothing is written. */
-static int zl_plan_write(const zl_planned *record, zl_txn *txn, unsigned dbi, unsigned flags, MDB_val *old) {
+static int zl_plan_write(const zl_planned *record, zl_txn *txn, unsigned flags, MDB_val *old) {
     MDB_val key = record->key[0], val = record->value;
     unsigned i;
     int rc;
 
     *old = val;
-    rc = txn->ops->put(txn->txn, dbi, &key, old, flags & ZL_KEEP ? MDB_NOOVERWRITE : 0);
+    rc = txn->ops->put(txn->txn, txn->dbi, &key, old, flags & ZL_KEEP ? MDB_NOOVERWRITE : 0);
     if (rc && !(rc == MDB_KEYEXIST && zl_same(old, &val)))
         return rc;
     for (i = 1, rc = 0; i < record->keys && rc == 0; i++) {
         key = record->key[i];
         val = zl_plan_primary(&record->key[0]);
         if (key.mv_size)
-            rc = txn->ops->put(txn->txn, dbi, &key, &val, 0);
+            rc = txn->ops->put(txn->txn, txn->dbi, &key, &val, 0);
     }
     return rc;
 }
 
-/* Puts a record and its index records, given as a marshal tuple, into a database without duplicates.  count: of the
- * layouts.  flags: ZL_CBOR, ZL_KEEP.
+/* Puts a record and its index records, given as a marshal tuple, into the transaction's database, one without
+ * duplicates.  flags: ZL_CBOR, ZL_KEEP.
  * Returns ZL_WRITTEN; or the length of the value that is kept, which is copied to the arena. */
-int64_t zl_put_planned(zl_txn *txn, unsigned dbi, const char *layouts, size_t layouts_len, unsigned count,
-                       const char *data, size_t len, unsigned flags) {
+int64_t zl_put_planned(zl_txn *txn, const zl_layouts *layouts, const char *data, size_t len, unsigned flags) {
     char room[4096];
-    zl_plan plan = {layouts, layouts + layouts_len, data, data + len, room, room + sizeof room};
+    zl_plan plan = {layouts->data, layouts->data + layouts->len, data, data + len, room, room + sizeof room};
     zl_planned record;
     MDB_val old;
     int64_t n;
@@ -219,8 +218,8 @@ int64_t zl_put_planned(zl_txn *txn, unsigned dbi, const char *layouts, size_t la
         plan.values_end = plan.values + ZL_ARENA;
         rc = zl_owns_arena(txn) ? 0 : ZL_LARGE;
     }
-    if (rc == 0 && (rc = zl_plan_record(&plan, &record, count)) == 0) {
-        ZL_TRY(rc, zl_plan_write(&record, txn, dbi, flags, &old));
+    if (rc == 0 && (rc = zl_plan_record(&plan, &record, layouts->count)) == 0) {
+        ZL_TRY(rc, zl_plan_write(&record, txn, flags, &old));
         txn->mutations++;
     }
     n = zl_written_or_kept(txn, rc, &old);

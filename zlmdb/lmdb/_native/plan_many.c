@@ -6,7 +6,6 @@
 
 typedef struct zl_load {
     zl_txn *txn;
-    MDB_dbi dbi;
     unsigned columns; /* the records, and those of each index */
     uint32_t rows;
     zl_cell *cell[ZL_MOST]; /* by column, sorted */
@@ -22,7 +21,7 @@ static int zl_load_undo(const zl_load *load, uint32_t stored) {
     int rc = 0;
     while (stored-- && rc == 0) {
         key = zl_cell_key(&load->cell[0][stored]);
-        rc = load->txn->ops->del(load->txn->txn, load->dbi, &key, NULL);
+        rc = load->txn->ops->del(load->txn->txn, load->txn->dbi, &key, NULL);
     }
     return rc ? rc : MDB_KEYEXIST;
 }
@@ -49,7 +48,7 @@ static int zl_load_write(zl_load *load) {
     const zl_ops *ops = load->txn->ops;
     MDB_cursor *cursor;
     unsigned column;
-    int rc = ops->cursor_open(load->txn->txn, load->dbi, &cursor);
+    int rc = ops->cursor_open(load->txn->txn, load->txn->dbi, &cursor);
 
     if (rc)
         return rc;
@@ -136,14 +135,14 @@ static void *zl_load_memory(zl_load *load, zl_plan *plan, size_t len, unsigned f
  * marshal tuple of lists of `rows` keys, values, and keys for each index.  With ZL_KEEP, none of them if there is a
  * record with one of the keys, or two here (MDB_KEYEXIST).  Returns how many records are stored, those of indexes
  * included. */
-int64_t zl_put_many_planned(zl_txn *txn, unsigned dbi, const char *layouts, size_t layouts_len, unsigned count,
-                            const char *data, size_t len, unsigned flags, uint32_t rows) {
-    zl_plan plan = {layouts, layouts + layouts_len, data, data + len};
-    zl_load load = {.txn = txn, .dbi = dbi, .columns = count, .rows = rows, .keep = (flags & ZL_KEEP) != 0};
+int64_t zl_put_many_planned(zl_txn *txn, const zl_layouts *layouts, const char *data, size_t len, unsigned flags,
+                            uint32_t rows) {
+    zl_plan plan = {layouts->data, layouts->data + layouts->len, data, data + len};
+    zl_load load = {.txn = txn, .columns = layouts->count, .rows = rows, .keep = (flags & ZL_KEEP) != 0};
     void *memory;
     int rc;
 
-    if (count == 0 || count > ZL_MOST || rows > len)
+    if (layouts->count == 0 || layouts->count > ZL_MOST || rows > len)
         return ZL_BAD_ITEM;
     if (!(memory = zl_load_memory(&load, &plan, len, flags)))
         return ZL_LARGE;

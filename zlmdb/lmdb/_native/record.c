@@ -49,10 +49,10 @@ int zl_drop(zl_txn *txn, unsigned dbi, int del) {
     return rc;
 }
 
-static int zl_find(zl_txn *txn, unsigned dbi, const char *key, size_t klen, MDB_val *val) {
-    MDB_val k = {klen, (void *)key};
+static int zl_find(zl_txn *txn, const char *key, uint64_t klen, MDB_val *val) {
+    MDB_val k = zl_val(key, klen);
     int rc;
-    ZL_TRY(rc, txn->ops->get(txn->txn, dbi, &k, val));
+    ZL_TRY(rc, txn->ops->get(txn->txn, zl_dbi(txn, klen), &k, val));
     return rc;
 }
 
@@ -73,25 +73,25 @@ int64_t zl_written_or_kept(zl_txn *txn, int rc, const MDB_val *kept) {
 }
 
 /* Finds the value, and returns what `result` makes of it. */
-static inline int64_t zl_get_as(zl_txn *txn, unsigned dbi, const char *key, size_t klen,
+static inline int64_t zl_get_as(zl_txn *txn, const char *key, uint64_t klen,
                                 int64_t (*result)(zl_txn *, const MDB_val *)) {
     MDB_val val;
     int64_t n;
     int rc = zl_txn_enter(txn);
     if (rc)
         return rc;
-    rc = zl_find(txn, dbi, key, klen, &val);
+    rc = zl_find(txn, key, klen, &val);
     n = rc ? zl_length_or(rc) : result(txn, &val);
     zl_txn_leave(txn);
     return n;
 }
 
-int64_t zl_get(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
-    return zl_get_as(txn, dbi, key, klen, zl_to_arena);
+int64_t zl_get(zl_txn *txn, const char *key, uint64_t klen) {
+    return zl_get_as(txn, key, klen, zl_to_arena);
 }
 
-int64_t zl_get_place(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
-    return zl_get_as(txn, dbi, key, klen, zl_place);
+int64_t zl_get_place(zl_txn *txn, const char *key, uint64_t klen) {
+    return zl_get_as(txn, key, klen, zl_place);
 }
 
 static int64_t zl_plain_to_arena(zl_txn *txn, const MDB_val *val) {
@@ -100,17 +100,17 @@ static int64_t zl_plain_to_arena(zl_txn *txn, const MDB_val *val) {
 
 /* Copies a value that is CBOR to the arena as a marshalled object; ZL_LARGE or ZL_BAD_ITEM if it takes zl_get() and
  * another decoder. */
-int64_t zl_get_plain(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
-    return zl_get_as(txn, dbi, key, klen, zl_plain_to_arena);
+int64_t zl_get_plain(zl_txn *txn, const char *key, uint64_t klen) {
+    return zl_get_as(txn, key, klen, zl_plain_to_arena);
 }
 
 /* Leaves the family lock held on success, until zl_unpin(). */
-int zl_get_pin(zl_txn *txn, unsigned dbi, const char *key, size_t klen, zl_view *out) {
+int zl_get_pin(zl_txn *txn, const char *key, uint64_t klen, zl_view *out) {
     MDB_val val;
     int rc = zl_txn_enter(txn);
     if (rc)
         return rc;
-    if ((rc = zl_find(txn, dbi, key, klen, &val)) != 0) {
+    if ((rc = zl_find(txn, key, klen, &val)) != 0) {
         zl_txn_leave(txn);
         return rc;
     }
@@ -136,23 +136,23 @@ static int zl_put_checked(zl_txn *txn, unsigned dbi, MDB_val *key, MDB_val *val,
     return txn->ops->put(txn->txn, dbi, key, val, flags);
 }
 
-int zl_put(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen, unsigned flags) {
-    MDB_val k = {klen, (void *)key}, v = {vlen, (void *)val};
+int zl_put(zl_txn *txn, const char *key, uint64_t klen, const char *val, uint64_t vlen) {
+    MDB_val k = zl_val(key, klen), v = zl_val(val, vlen);
     int rc = zl_txn_enter(txn);
     if (rc)
         return rc;
-    ZL_TRY(rc, zl_put_checked(txn, dbi, &k, &v, flags));
+    ZL_TRY(rc, zl_put_checked(txn, zl_dbi(txn, klen), &k, &v, zl_above(vlen)));
     txn->mutations++;
     zl_txn_leave(txn);
     return rc;
 }
 
-int zl_del(zl_txn *txn, unsigned dbi, const char *key, size_t klen, const char *val, size_t vlen) {
-    MDB_val k = {klen, (void *)key}, v = {vlen, (void *)val};
+int zl_del(zl_txn *txn, const char *key, uint64_t klen, const char *val, size_t vlen) {
+    MDB_val k = zl_val(key, klen), v = {vlen, (void *)val};
     int rc = zl_txn_enter(txn);
     if (rc)
         return rc;
-    ZL_TRY(rc, txn->ops->del(txn->txn, dbi, &k, vlen ? &v : NULL));
+    ZL_TRY(rc, txn->ops->del(txn->txn, zl_dbi(txn, klen), &k, vlen ? &v : NULL));
     txn->mutations++;
     zl_txn_leave(txn);
     return rc;

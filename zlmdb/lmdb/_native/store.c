@@ -212,7 +212,7 @@ static int zl_check_records(zl_txn *txn, const char *data, size_t len) {
 }
 
 /* On MDB_KEYEXIST, *old is the value of the first key. */
-static int zl_put_checked_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, unsigned flags, MDB_val *old) {
+static int zl_put_checked_records(zl_txn *txn, const char *data, size_t len, unsigned flags, MDB_val *old) {
     size_t at = ZL_LIST_HEAD;
     MDB_val key;
     int rc = 0;
@@ -220,15 +220,16 @@ static int zl_put_checked_records(zl_txn *txn, unsigned dbi, const char *data, s
     for (; at < len && rc == 0; flags = 0) {
         zl_take_bytes(data, len, &at, &key);
         zl_take_bytes(data, len, &at, old);
-        rc = txn->ops->put(txn->txn, dbi, &key, old, flags);
+        rc = txn->ops->put(txn->txn, txn->dbi, &key, old, flags);
     }
     return rc;
 }
 
-/* Puts the records of a marshal tuple, keys and values in turn, into a database without duplicates; with flags
+/* Puts the records of a marshal tuple, keys and values in turn, into the transaction's database, one without
+ * duplicates; with flags
  * MDB_NOOVERWRITE none of them if the first key exists.  Returns the length of the value that it has, which is copied
  * to the arena; ZL_WRITTEN if all have been written. */
-int64_t zl_put_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, unsigned flags) {
+int64_t zl_put_records(zl_txn *txn, const char *data, size_t len, unsigned flags) {
     MDB_val old = {0, NULL};
     int64_t n;
     int rc = zl_txn_enter(txn);
@@ -237,7 +238,7 @@ int64_t zl_put_records(zl_txn *txn, unsigned dbi, const char *data, size_t len, 
         return rc;
     rc = zl_check_records(txn, data, len);
     if (rc == 0) {
-        ZL_TRY(rc, zl_put_checked_records(txn, dbi, data, len, flags, &old));
+        ZL_TRY(rc, zl_put_checked_records(txn, data, len, flags, &old));
         txn->mutations++;
     }
     n = zl_written_or_kept(txn, rc, &old);

@@ -107,10 +107,11 @@ static int zl_begin_read(zl_txn *txn) {
 }
 
 /* The handle that is never used has no environment. */
-static int zl_begin_handle(zl_txn *txn, int write) {
+static int zl_begin_handle(zl_txn *txn, int write, unsigned dbi) {
     if (!txn->env)
         return ZL_CLOSED;
     txn->write = write;
+    txn->dbi = dbi;
     txn->mutations = 0;
     txn->opened = 0;
     txn->user = NULL;
@@ -119,12 +120,13 @@ static int zl_begin_handle(zl_txn *txn, int write) {
 }
 
 int zl_txn_begin_read(zl_txn *txn) {
-    int rc = zl_begin_handle(txn, 0);
+    int rc = zl_begin_handle(txn, 0, ZL_MAIN_DBI);
     return rc ? rc : zl_begin_read(txn);
 }
 
-int zl_txn_begin(zl_txn *txn, zl_txn *parent, int write) {
-    int rc = zl_begin_handle(txn, write);
+/* dbi: the database of calls that name none. */
+int zl_txn_begin(zl_txn *txn, zl_txn *parent, int write, unsigned dbi) {
+    int rc = zl_begin_handle(txn, write, dbi);
     if (rc)
         return rc;
     if (parent)
@@ -305,8 +307,8 @@ static int64_t zl_once_copy(const zl_once *once) {
 
 /* A single read with a handle that nobody else has: as close and resize wait for the call, no lock is needed, and no
  * other thread need see the transaction.  Copies the value into the arena; returns its length. */
-int64_t zl_get_once(zl_txn *txn, unsigned dbi, const char *key, size_t klen) {
-    zl_once once = {.txn = txn, .dbi = dbi, .key = {klen, (void *)key}};
+int64_t zl_get_once(zl_txn *txn, const char *key, uint64_t klen) {
+    zl_once once = {.txn = txn, .dbi = zl_above(klen) ? zl_above(klen) : ZL_MAIN_DBI, .key = zl_val(key, klen)};
     int64_t n;
     int rc = txn->env ? zl_env_enter(txn->env) : ZL_CLOSED;
 
