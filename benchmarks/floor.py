@@ -72,7 +72,7 @@ def bare_reads(handle: Any, keys: list[bytes]) -> tuple[Work, Work]:
 
     def get() -> None:
         for key in keys:
-            once(handle, 1, key, length)
+            once(handle, key, length)
 
     def bare_begin() -> Bare:
         txn = new(Bare)
@@ -108,11 +108,11 @@ def bare_singles(handle: Any, keys: list[bytes]) -> tuple[Work, Work]:
 
     def get() -> None:
         for key in keys:
-            find(handle, 1, key, length)
+            find(handle, key, length)
 
     def put() -> None:
         for key in keys:
-            store(handle, 1, key, length, VALUE, size, 0)
+            store(handle, key, length, VALUE, size)
 
     return get, put
 

@@ -13,13 +13,6 @@ typedef struct zl_recode {
     unsigned char *to; /* where there is room for all that can come */
 } zl_recode;
 
-static uint64_t zl_big_endian(uint64_t n) {
-#if __BYTE_ORDER__ != __ORDER_BIG_ENDIAN__
-    n = __builtin_bswap64(n);
-#endif
-    return n;
-}
-
 static size_t zl_left(const zl_recode *code) { return (size_t)(code->end - code->at); }
 
 /* ---- From marshal to CBOR ---- */

@@ -31,6 +31,14 @@ static inline uint32_t zl_load32(const char *at) {
     return n;
 }
 
+/* Eight bytes read as the number that they are highest byte first, or the other way round. */
+static inline uint64_t zl_big_endian(uint64_t n) {
+#if __BYTE_ORDER__ != __ORDER_BIG_ENDIAN__
+    n = __builtin_bswap64(n);
+#endif
+    return n;
+}
+
 /* The next bytes object of a marshal stream. */
 static inline int zl_take_bytes(const char *data, size_t len, size_t *at, MDB_val *val) {
     uint32_t n;

@@ -15,7 +15,7 @@ static inline int zl_cmp_words(const MDB_val *key, const char *node, size_t nsiz
         memcpy(&a, want + at, sizeof a);
         memcpy(&b, node + at, sizeof b);
         if (a != b)
-            return memcmp(want + at, node + at, sizeof a);
+            return zl_big_endian(a) < zl_big_endian(b) ? -1 : 1;
     }
     order = at < len ? memcmp(want + at, node + at, len - at) : 0;
     return order ? order : (key->mv_size > nsize) - (key->mv_size < nsize);

@@ -12,10 +12,7 @@ static uint64_t zl_word_at(const zl_cell *cell, uint32_t skip) {
     uint64_t word = 0;
     if (left > ZL_WORD) { /* eight bytes can be read */
         memcpy(&word, cell->key + skip, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        word = __builtin_bswap64(word);
-#endif
-        return word | (ZL_DIGITS - 1);
+        return zl_big_endian(word) | (ZL_DIGITS - 1);
     }
     for (uint32_t i = 0; i < ZL_WORD; i++)
         word = word << 8 | (i < left ? (unsigned char)cell->key[skip + i] : 0);
