@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from zlmdb import lmdb
-from zlmdb.lmdb import transaction, writing
+from zlmdb.lmdb import errors, reading, writing
 
 KEYS = [b"%04d" % number for number in range(200)]
 
@@ -142,7 +142,7 @@ def test_threads_that_end_each_others_transactions_read_what_they_ask_for(filled
 @pytest.mark.parametrize("late", ["get", "put", "delete"])
 def test_closing_frees_no_handle_that_another_thread_is_about_to_use(open_env, monkeypatch, late):
     """Else its call reaches whatever has the memory next: here, a transaction of another environment."""
-    module = transaction if late == "get" else writing
+    module = reading if late == "get" else writing
     name = {"get": "_get", "put": "_put", "delete": "_del"}[late]
     real = getattr(module, name)
     first, second = open_env("first"), open_env("second")
@@ -163,4 +163,4 @@ def test_closing_frees_no_handle_that_another_thread_is_about_to_use(open_env, m
     monkeypatch.setattr(module, name, overtaken)
     with pytest.raises(lmdb.Error):
         getattr(txn, late)(b"key", *[b"value"] * (late == "put"))
-    assert reached == [transaction.CLOSED]
+    assert reached == [errors.CLOSED]

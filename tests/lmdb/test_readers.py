@@ -106,6 +106,15 @@ def test_dropped_transactions_do_not_fill_the_table(open_env, read):
         read(env)
 
 
+def test_readers_that_make_room_for_another_leave_it_its_database(open_env):
+    env = open_env(max_readers=4, max_dbs=1)
+    db = env.open_db(b"named")
+    with env.begin(write=True, db=db) as txn:
+        txn.put(b"k", b"of the named one")
+    for _ in range(20):
+        assert env.begin(db=db).get(b"k") == b"of the named one"
+
+
 def test_readers_full_while_the_holder_lives(open_env, start_holder):
     env = open_env(max_readers=4)
     process = start_holder(env, 4)

@@ -11,16 +11,13 @@ from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.database import DUPSORT, _Database
 from zlmdb.lmdb.errors import KEYEXIST, NOTFOUND, error
+from zlmdb.lmdb.lifetime import V
 from zlmdb.lmdb.position import Position
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from zlmdb.lmdb.transaction import Transaction, V
-else:
-    from typing import TypeVar
-
-    V = TypeVar("V")
+    from zlmdb.lmdb.transaction import Transaction
 
 # MDB_cursor_op
 FIRST, FIRST_DUP, GET_BOTH, GET_BOTH_RANGE, LAST, LAST_DUP = 0, 1, 2, 3, 6, 7

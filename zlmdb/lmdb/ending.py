@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb import scan
 from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb.database import MAIN
 from zlmdb.lmdb.errors import READERS_FULL
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ CLOSED_HANDLE: Any = lib.zl_txn_closed()
 COLLECTIONS = 0 if sys.implementation.name == "cpython" else 3
 """How many bring back dropped handles: PyPy runs finalizers after one; the next finds what they let go of."""
 
-_begin_read = lib.zl_txn_begin_read
 _release = lib.zl_txn_release
 
 
@@ -96,8 +96,8 @@ def new_slot(env: Environment) -> Slot:
     return Slot(c, ffi.buffer(lib.zl_txn_arena(c), lib.ZL_ARENA))
 
 
-def begin_again(c: Any, code: int) -> int:
-    """A transaction could not begin with the handle: the code of a second attempt, or of the first.
+def begin_again(c: Any, code: int, dbi: int = MAIN) -> int:
+    """A reader could not begin with the handle: the code of a second attempt, or of the first.
 
     Where all reader slots are taken, and transactions that were dropped and not ended wait for the garbage
     collector, that has its turn first.
@@ -106,7 +106,7 @@ def begin_again(c: Any, code: int) -> int:
         return code
     for _ in range(COLLECTIONS):
         gc.collect()
-    return int(_begin_read(c))
+    return int(lib.zl_txn_begin(c, ffi.NULL, 0, dbi))
 
 
 class Ending:

@@ -290,7 +290,8 @@ INCOMPATIBLE = -30784
 BAD_VALSIZE = -30781
 DBIS_BUSY = -30773
 LARGE: int = lib.ZL_LARGE
-_CLOSED: int = lib.ZL_CLOSED
+CLOSED: int = lib.ZL_CLOSED
+OTHER_THREAD: int = lib.ZL_OTHER_THREAD
 _SAME_THREAD: int = lib.ZL_SAME_THREAD
 _ERRNO_BASE: int = lib.ZL_ERRNO_BASE
 
@@ -299,7 +300,7 @@ def error(what: str | bytes, code: int) -> Error:
     """The exception for a return code of the glue or of LMDB."""
     if code <= _ERRNO_BASE:  # an errno from a function that returns lengths
         code = _ERRNO_BASE - code
-    if code == _CLOSED:
+    if code == CLOSED:
         return Error(CLOSED_TEXT)
     if code in _OWN_TEXTS:
         return Error(_OWN_TEXTS[code])

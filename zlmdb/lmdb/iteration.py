@@ -10,13 +10,10 @@ from zlmdb.lmdb import scan
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.errors import NOTFOUND, error
 from zlmdb.lmdb.handle import Handle
+from zlmdb.lmdb.lifetime import V
 
 if TYPE_CHECKING:
-    from zlmdb.lmdb.transaction import Transaction, V
-else:
-    from typing import TypeVar
-
-    V = TypeVar("V")
+    from zlmdb.lmdb.transaction import Transaction
 
 # MDB_cursor_op
 FIRST, LAST = 0, 6

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.errors import LARGE, NOTFOUND, error
 from zlmdb.lmdb.iteration import Iteration
+from zlmdb.lmdb.lifetime import V
 from zlmdb.lmdb.scan import ITEMS, KEYS, VALUES
 from zlmdb.lmdb.views import KEY_VIEWS, LENGTH_BITS, LENGTH_MASK, VALUE_VIEWS
-
-if TYPE_CHECKING:
-    from zlmdb.lmdb.transaction import V
-else:
-    from typing import TypeVar
-
-    V = TypeVar("V")
 
 _place = lib.zl_cursor_place
 _read = lib.zl_cursor_read

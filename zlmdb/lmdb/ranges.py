@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.database import INTEGERKEY, REVERSEKEY, _Database
-from zlmdb.lmdb.handle import Handle
+from zlmdb.lmdb.lifetime import Lifetime, V
 from zlmdb.lmdb.scan import FIRST_BATCH, ITEMS, KEYS, NEXT, PREV, VALUES, new_scan
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.cursor import Cursor
-    from zlmdb.lmdb.transaction import V
-else:
-    from typing import TypeVar
-
-    V = TypeVar("V")
 
 
-class Ranges(Handle, Generic[V]):
+class Ranges(Lifetime[V]):
     """What a transaction offers to iterate over ranges of keys."""
 
     __slots__ = ()

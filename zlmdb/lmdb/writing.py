@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from zlmdb.lmdb import bulk, scan
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.database import ABOVE, DUPSORT, _Database
 from zlmdb.lmdb.errors import KEYEXIST, NOTFOUND
-from zlmdb.lmdb.ranges import Ranges
-
-if TYPE_CHECKING:
-    from zlmdb.lmdb.ending import Ending
-    from zlmdb.lmdb.environment import Environment
-    from zlmdb.lmdb.transaction import V
-else:
-    from typing import TypeVar
-
-    V = TypeVar("V")
+from zlmdb.lmdb.lifetime import V
+from zlmdb.lmdb.reading import Reading
 
 _del = lib.zl_del
 _put = lib.zl_put
 
 
-class Writing(Ranges[V]):
+class Writing(Reading[V]):
     """The part of `Transaction` that stores and deletes records."""
 
     __slots__ = ()
-
-    _c: Any
-    _ending: Ending | None
-    _pydb: _Database
-    _pyenv: Environment
 
     def _settle(self) -> None:
         """Before a write: put every iterating cursor where its reader is, since LMDB adjusts positions."""
