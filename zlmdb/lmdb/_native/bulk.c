@@ -111,6 +111,11 @@ static int zl_fill_run(zl_fill *fill, int advance) {
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+static int64_t zl_fill_result(const zl_fill *fill) {
+    int alike = fill->n > 0 && !fill->mixed && !fill->views && !fill->chunk->lengths;
+    return alike ? fill->shape | fill->n : fill->n;
+}
+
 static int64_t zl_fill_call(zl_fill *fill, int advance) {
     zl_cursor *cursor = fill->cursor;
     int rc = zl_txn_enter(cursor->txn);
@@ -127,11 +132,12 @@ static int64_t zl_fill_call(zl_fill *fill, int advance) {
         ZL_TRY(rc, zl_fill_run(fill, advance));
     }
     zl_txn_leave(cursor->txn);
-    return rc ? zl_length_or(rc) : fill->n;
+    return rc ? zl_length_or(rc) : zl_fill_result(fill);
 }
 
 /* Fetches records into a chunk: what is of ZL_KEYS, ZL_VALUES, ZL_ITEMS, copied or as places for views (ZL_KEY_VIEWS,
- * ZL_VALUE_VIEWS); op is NEXT, PREV or one of their kin, and ZL_ADVANCE.  Returns their number; 0 at the end.
+ * ZL_VALUE_VIEWS); op is NEXT, PREV or one of their kin, and ZL_ADVANCE.  Returns their number; 0 at the end.  If all in
+ * the marshal format have keys and values of the same lengths, these are above the number (zl_fill_shape()).
  * ZL_LARGE: the next record does not fit, or there can be no view of it. */
 int64_t zl_cursor_fill(zl_cursor *cursor, zl_chunk *chunk, int what, int op, uint32_t most) {
     zl_fill fill = {.cursor = cursor, .chunk = chunk, .op = op & ~ZL_ADVANCE, .most = most};

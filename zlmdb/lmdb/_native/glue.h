@@ -43,6 +43,11 @@
 #define ZL_MAIN_DBI 1 /* the main database */
 #define ZL_LENGTH_BITS 40 /* of a length that has something else above it: see zl_length() */
 
+#define ZL_COUNT_BITS 14 /* of the number of records that zl_cursor_fill() returns, and of the length of their keys */
+#define ZL_KEY_BITS 16
+
+#define ZL_LIST_HEAD 5 /* bytes, in the format of marshal, before the items of a list or a tuple */
+#define ZL_BYTES_HEAD 5 /* and before those of a byte string */
 #define ZL_SLACK 16   /* bytes that a chunk has beyond its cap */
 #define ZL_ADVANCE 0x1000 /* beside the operation of a fill: move before the first record */
 #define ZL_CBOR 1         /* of a planned write: the value is an object, to be stored as CBOR */

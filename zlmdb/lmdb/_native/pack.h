@@ -8,7 +8,7 @@
 
 #include "glue.h"
 
-enum { ZL_LIST_HEAD = 5, ZL_BYTES_HEAD = 5, ZL_BLOCK = 16 };
+enum { ZL_BLOCK = 16 };
 
 typedef struct zl_out {
     zl_chunk *chunk;
@@ -157,7 +157,16 @@ typedef struct zl_fill {
     int copies; /* the others */
     int step; /* +1 and -1 if op walks record by record, else 0 */
     uint32_t n, most;
+    int64_t shape; /* the lengths of the first key and value that are copied */
+    int mixed;     /* whether others have other lengths */
 } zl_fill;
+
+/* The lengths of what is copied, each with one added: none has 0. */
+static inline int64_t zl_fill_shape(const zl_fill *fill, const MDB_val *key, const MDB_val *val) {
+    int64_t klen = fill->copies & ZL_KEYS ? (int64_t)key->mv_size + 1 : 0;
+    int64_t vlen = fill->copies & ZL_VALUES ? (int64_t)val->mv_size + 1 : 0;
+    return (vlen << ZL_KEY_BITS | klen) << ZL_COUNT_BITS;
+}
 
 /* Adds what of a record is to be a view; 0 if there can be none. */
 static inline int zl_fill_add_views(zl_fill *fill, const MDB_val *key, const MDB_val *val) {
@@ -184,6 +193,10 @@ static inline int zl_fill_add(zl_fill *fill, const MDB_val *key, const MDB_val *
         zl_out_add(&fill->out, key->mv_data, key->mv_size, src_end);
     if (fill->copies & ZL_VALUES)
         zl_out_add(&fill->out, val->mv_data, val->mv_size, src_end);
+    if (fill->n == 0)
+        fill->shape = zl_fill_shape(fill, key, val);
+    else
+        fill->mixed |= fill->shape != zl_fill_shape(fill, key, val);
     fill->n++;
     return 1;
 }
