@@ -65,7 +65,7 @@ class Index:
         self.nullable = nullable
         self.unique = unique
         self._encode_key = pmap._record_key
-        self._encode_primary = pmap._serialize_value
+        self._encode_primary = pmap._values.dump
 
     def __repr__(self) -> str:
         return f"index {self.name!r} of {self.owner}"

@@ -10,6 +10,7 @@ from zlmdb.lmdb.plain import USES_PLAIN_DATA
 from zlmdb.lmdb.reading import reader, view_reader
 from zlmdb.orm.compression import compression
 from zlmdb.orm.errors import DecodeError, EncodeError, KeyLengthError, UsageError
+from zlmdb.orm.hooks import Hooks
 from zlmdb.orm.keys import Key
 from zlmdb.orm.parts import Part, shown
 from zlmdb.orm.transaction import Transaction
@@ -32,7 +33,7 @@ def _unmarshalled(restore: Callable[[Any], V]) -> Callable[[bytes], V]:
     return lambda data: restore(loads(data))
 
 
-class Records(Generic[K, V]):
+class Records(Hooks, Generic[K, V]):
     """The codecs of a map in its slot; see `zlmdb.orm.maps.PersistentMap`, which builds on this."""
 
     _key_codec: ClassVar[Key[Any] | None] = None
@@ -60,18 +61,18 @@ class Records(Generic[K, V]):
     def __init__(self, slot: int | None, compress: int | None, key: KeyLike | None, value: ValueLike | None):
         if slot is not None and (type(slot) is not int or not 0 <= slot <= MAX_SLOT):
             raise UsageError(f"A slot is a number from 1 to {MAX_SLOT}, not {shown(slot)}")
-        keys = self._key_codec if key is None else Key.of(key)
-        values = self._value_codec if value is None else value
+        value = self._value_codec if value is None else value
+        keys, values = self._hooked(
+            self._key_codec if key is None else Key.of(key), value() if isinstance(value, type) else value
+        )
         if keys is None or values is None:
             raise UsageError(f"{type(self).__name__} lacks a codec: make it with key= and value=")
         self._slot = slot
         self._prefix = slot.to_bytes(2, "big") if slot else None  # slot 0 is the database's own
         self._key = keys
-        self._serialize_key: Callable[[K], bytes] = keys.encode
-        self._deserialize_key: Callable[[bytes], K] = keys.decode
         self._record_key: Callable[[K], bytes] = keys.encoder(self._prefix) if self._prefix else self._no_slot
         self._key_in: Callable[[bytes], K] = keys.decoder(len(self._prefix or b""))
-        self._use_value_codec(values() if isinstance(values, type) else values, compress)
+        self._use_value_codec(values, compress)
 
     def _use_value_codec(self, codec: Value[V], compress: int | None) -> None:
         """Put together how values are written and read."""
@@ -79,8 +80,6 @@ class Records(Generic[K, V]):
         dump, load = codec.dump, codec.load
         self._compress = pack
         self._decompress = unpack
-        self._serialize_value: Callable[[V], bytes] = dump
-        self._deserialize_value: Callable[[Any], V] = load
         self._dump: Callable[[V], bytes] = dump if compress is None else lambda value: pack(dump(value))
         self._load: Callable[[Any], V] = load if compress is None else lambda data: load(unpack(data))
         in_place = codec.takes_views and compress is None
