@@ -7,6 +7,10 @@ Exceptions of LMDB itself, `zlmdb.lmdb.Error` and its subclasses, pass through u
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, TypeVar
+
 from zlmdb.lmdb.errors import BadValsizeError, MapFullError, ReadonlyError
 
 
@@ -76,3 +80,41 @@ class DependencyError(Error, ImportError):
 
 class DatabaseFullError(MapFullError, Error):
     """The database has reached the size that it was limited to. The transaction must be aborted."""
+
+
+E = TypeVar("E", bound=Error)
+
+_MISTAKEN = (KeyError, StopIteration, StopAsyncIteration)
+"""What Python takes for a missing record, in `Mapping.get` for instance, or for the end of an iteration."""
+
+
+def caused(kind: type[E], text: str, cause: Exception) -> E:
+    """Return an exception of a kind that can also be caught, and asked, as the one that caused it.
+
+    What an application's own functions raise, such as ``marshal``, it may well catch by its own type.
+    """
+    error: E = _both((kind, type(cause)))(text)
+    error.__dict__.update(cause.__dict__)
+    return error
+
+
+@lru_cache(maxsize=100)
+def _both(classes: tuple[type[Error], type[Exception]]) -> Any:
+    """Return a subclass of both, or of the first and the first base of the second that allows it."""
+    kind, cause = classes
+    members = {
+        "__doc__": kind.__doc__,
+        "__module__": kind.__module__,
+        "__init__": Exception.__init__,
+        "__str__": Exception.__str__,
+        "__reduce__": lambda self: (kind, self.args),  # no module has the subclass
+    }
+    for base in cause.__mro__:
+        if issubclass(kind, base):
+            break
+        if not issubclass(base, _MISTAKEN):
+            with suppress(TypeError):  # some exceptions of Python are made by their own constructor only
+                both = type(kind.__name__, (kind, base), members)
+                both("")
+                return both
+    return kind

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 from zlmdb.lmdb.plain import USES_PLAIN_DATA
 from zlmdb.lmdb.reading import reader, view_reader
 from zlmdb.orm.compression import compression
-from zlmdb.orm.errors import DecodeError, EncodeError, KeyLengthError, UsageError
+from zlmdb.orm.errors import DecodeError, EncodeError, KeyLengthError, UsageError, caused
 from zlmdb.orm.hooks import Hooks
 from zlmdb.orm.keys import Key
 from zlmdb.orm.parts import Part, shown
@@ -157,9 +157,8 @@ class Records(Hooks, Generic[K, V]):
             raise EncodeError(f"{self}, prefix {shown(prefix)}: {error}") from error
 
     def _unencodable(self, key: K, value: Any, error: Exception) -> EncodeError:
-        return EncodeError(
-            f"{self}, key {shown(key)}: cannot encode {shown(value)}: {type(error).__name__}: {error}"
-        )
+        text = f"{self}, key {shown(key)}: cannot encode {shown(value)}: {type(error).__name__}: {error}"
+        return caused(EncodeError, text, error)
 
     def _decoded(self, txn: Transaction, record_key: bytes, data: Any) -> V:
         """Return the value that is stored as the data."""
@@ -176,10 +175,11 @@ class Records(Hooks, Generic[K, V]):
             raise self._undecodable(record_key, error) from error
 
     def _undecodable(self, record_key: bytes, error: Exception) -> DecodeError:
-        return DecodeError(
+        text = (
             f"{self}, key {self._shown_key(record_key)}: the record cannot be decoded, it is damaged or of "
             f"another kind: {type(error).__name__}: {error}"
         )
+        return caused(DecodeError, text, error)
 
     def _too_long(self, txn: Transaction, record_key: bytes) -> KeyLengthError:
         return KeyLengthError(
