@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zlmdb.orm import kinds
+from zlmdb.orm import catalog, kinds
 from zlmdb.orm.catalog import NAMED_MAPS
 from zlmdb.orm.errors import EncodeError, Error, UsageError
 from zlmdb.orm.keys import (
@@ -142,6 +142,24 @@ def test_what_is_no_key_is_refused_with_a_message(codec, key):
         codec.encode(key)
     assert isinstance(caught.value, Error)
     assert isinstance(caught.value, AssertionError)
+
+
+TIME, OID, ADDRESS = np.datetime64(5, "ns"), UUID(int=7), b"x" * 20
+EMPTY_BYTES = [
+    (catalog.Bytes16Timestamp, (b"", TIME), (bytes(16), TIME)),
+    (catalog.Bytes16TimestampUuid, (b"", TIME, OID), (bytes(16), TIME, OID)),
+    (catalog.Bytes20Timestamp, (b"", TIME), (bytes(20), TIME)),
+    (catalog.UuidBytes20Bytes20Uint8Uuid, (OID, ADDRESS, b"", 1, OID), (OID, ADDRESS, bytes(20), 1, OID)),
+]
+
+
+@pytest.mark.parametrize(("codec", "key", "read"), EMPTY_BYTES)
+def test_empty_bytes_stand_for_none_where_they_used_to(codec, key, read):
+    """They were refused, which 26.10 stores as zeros in these kinds of keys."""
+    assert codec.encode(key) == codec.encoder(b"prefix")(key)[6:] == codec.encode(read)
+    assert codec.decode(codec.encode(key)) == read
+    with pytest.raises(EncodeError, match=r"Bytes\d\d takes"):
+        codec.encode(tuple(b"short" if part == b"" else part for part in key))
 
 
 @pytest.mark.parametrize(

@@ -53,18 +53,19 @@ if TYPE_CHECKING:
 else:
     Time = Any
 
-Bytes16OrNone, Bytes20OrNone, Bytes32OrNone = Bytes16.nullable, Bytes20.nullable, Bytes32.nullable
+Bytes20OrNone, Bytes32OrNone = Bytes20.nullable, Bytes32.nullable
 StringOrNone, TimestampOrNone, UuidOrNone = String.nullable, Timestamp.nullable, Uuid.nullable
+Bytes16OrEmpty, Bytes20OrEmpty = Bytes16.optional, Bytes20.optional
 Uint8OrNone, NativeUint16OrNone, Uint64OrNone = Uint8.nullable, NativeUint16.nullable, Uint64.nullable
 
 # fmt: off
 # -- Kinds of keys of several parts --
 
-Bytes16Timestamp = Key(Bytes16OrNone, Timestamp)
-Bytes16TimestampUuid = Key(Bytes16OrNone, Timestamp, Uuid)
+Bytes16Timestamp = Key(Bytes16OrEmpty, Timestamp)
+Bytes16TimestampUuid = Key(Bytes16OrEmpty, Timestamp, Uuid)
 Bytes20Bytes20 = Key(Bytes20, Bytes20)
 Bytes20String = Key(Bytes20, NonEmptyString)
-Bytes20Timestamp = Key(Bytes20OrNone, Timestamp)
+Bytes20Timestamp = Key(Bytes20OrEmpty, Timestamp)
 Bytes32Bytes32 = Key(Bytes32, Bytes32)
 Bytes32String = Key(Bytes32, NonEmptyString)
 Bytes32Uuid = Key(Bytes32, Uuid)
@@ -84,7 +85,8 @@ TimestampUuid = Key(TimestampOrNone, UuidOrNone)
 TimestampUuidString = Key(TimestampOrNone, UuidOrNone, StringOrNone)
 Uint16UuidTimestamp = Key(NativeUint16OrNone, UuidOrNone, TimestampOrNone)
 Uint64Timestamp = Key(Uint64OrNone, TimestampOrNone)
-UuidBytes20Bytes20Uint8Uuid: Key[Any] = Key(UuidOrNone, Bytes20OrNone, Bytes20OrNone, Uint8OrNone, UuidOrNone)
+UuidBytes20Bytes20Uint8Uuid: Key[Any] = Key(
+      UuidOrNone, Bytes20OrNone, Bytes20OrEmpty, Uint8OrNone, UuidOrNone)
 UuidBytes20Uint8 = Key(UuidOrNone, Bytes20OrNone, Uint8OrNone)
 UuidBytes20Uint8Uuid = Key(UuidOrNone, Bytes20OrNone, Uint8OrNone, UuidOrNone)
 UuidBytes32 = Key(Uuid, Bytes32)

@@ -98,6 +98,11 @@ class Part(Generic[T]):
         return _Nullable(self)
 
     @property
+    def optional(self) -> Part[T | None]:
+        """The same part taking None and all else that is falsy, such as empty bytes, in that way."""
+        return _Optional(self)
+
+    @property
     def not_null(self) -> Part[Any]:
         """The part that stores what is not None."""
         return self
@@ -140,6 +145,15 @@ class _Nullable(Part[T | None]):
 
     def new(self) -> T:
         return self._part.new()
+
+
+class _Optional(_Nullable[T]):
+    def encode(self, value: T | None) -> bytes:
+        return super().encode(value or None)
+
+    def encoder(self, prefix: bytes = b"") -> Callable[[T | None], bytes]:
+        encode = super().encoder(prefix)
+        return lambda value: encode(value or None)
 
 
 class IntPart(Part[int]):

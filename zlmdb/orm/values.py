@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from zlmdb.flatbuffers import Builder
 
+    Time = np.datetime64
+else:
+    Time = Any
+
 V = TypeVar("V")
 
 INITIAL_SIZE = 256
@@ -99,17 +103,11 @@ class String(Value[str | None]):
         return type(self) is String and key.parts == (Text,)
 
 
-class Bytes20Timestamp(KeyValue["tuple[bytes | None, np.datetime64]"]):
+class Bytes20Timestamp(KeyValue[tuple[bytes | None, Time]]):
     """A pair of 20 bytes and a time; the bytes may be None or empty, which is stored as zeros."""
 
     def __init__(self) -> None:
-        super().__init__(Key(Bytes20.nullable, Timestamp))
-        self.dump = self._dump
-
-    def _dump(self, value: tuple[bytes | None, np.datetime64]) -> bytes:
-        if isinstance(value, tuple) and len(value) == 2 and not value[0]:
-            value = (None, value[1])
-        return self._key.encode(value)
+        super().__init__(Key(Bytes20.optional, Timestamp))
 
 
 class SetOf(Value[Set[V]]):
