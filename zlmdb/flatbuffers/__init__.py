@@ -82,11 +82,11 @@ def version() -> tuple[int, int, int, int | None, str | None]:
     import re
 
     number = r"(\d+)\.(\d+)\.(\d+)"
-    described = re.fullmatch(rf"v{number}(?:-(\d+)(?:-g([0-9a-f]+))?)?", str(__git_version__))
+    described = re.fullmatch(rf"v{number}(?:-(\d+))?(?:-g([0-9a-f]+))?", str(__git_version__))
     if described:
         major, minor, patch, commits, commit = described.groups()
         return int(major), int(minor), int(patch), int(commits) if commits else None, commit
-    released = re.match(number, str(__version__))
+    released = re.match(f"v?{number}", str(__version__))
     if released:
         major, minor, patch = released.groups()
         return int(major), int(minor), int(patch), None, None
