@@ -258,6 +258,11 @@ def test_snappy_without_the_package_says_what_to_install(monkeypatch):
         zlmdb.MapStringString(1, compress=zlmdb.PersistentMap.COMPRESS_SNAPPY)
 
 
+def test_constants_of_the_kinds_are_where_programs_look_for_them():
+    assert zlmdb.MapOidCbor.MAX_OID == zlmdb.MapOidOid(1).MAX_OID == 2**53
+    assert zlmdb.MapStringPickle.PROTOCOL == zlmdb.MapUuidPickle(1).PROTOCOL == 2
+
+
 def test_cbor_and_json_maps_need_both_functions():
     for cls in (zlmdb.MapOidCbor, zlmdb.MapUuidJson):
         for options in ({}, {"marshal": unchanged}, {"unmarshal": unchanged}):

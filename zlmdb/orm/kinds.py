@@ -100,6 +100,8 @@ class _FixedMap(PersistentMap[K, V]):
 class PickleMap(_FixedMap[K, Any], value=values.Pickle):
     """Base class of maps of objects that can be pickled."""
 
+    PROTOCOL = values.Pickle.PROTOCOL
+
 
 class StringMap(_FixedMap[K, str], value=values.String):
     """Base class of maps of text; None and "" are both stored as nothing and read as None."""

@@ -12,7 +12,7 @@ from zlmdb.orm import bulk, compression
 from zlmdb.orm.errors import Error, UsageError
 from zlmdb.orm.indexed import IndexedRecords
 from zlmdb.orm.indexes import delete_slot, remove, store
-from zlmdb.orm.parts import shown
+from zlmdb.orm.parts import MAX_OID, shown
 from zlmdb.orm.selection import Selection
 from zlmdb.orm.transaction import Transaction
 
@@ -51,6 +51,7 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
 
     COMPRESS_ZLIB = compression.ZLIB
     COMPRESS_SNAPPY = compression.SNAPPY
+    MAX_OID = MAX_OID
 
     def __init__(
         self,

@@ -140,12 +140,13 @@ class Pickle(Value[Any]):
 
     name = "Pickle"
     layout = "pickle, protocol 2"
+    PROTOCOL = 2
 
     def __init__(self) -> None:
         import pickle
 
-        dumps = pickle.dumps
-        self.dump = lambda value: dumps(value, 2)  # which is called sooner than a method
+        dumps, protocol = pickle.dumps, self.PROTOCOL
+        self.dump = lambda value: dumps(value, protocol)  # which is called sooner than a method
         self.load = pickle.loads
 
 
