@@ -232,6 +232,24 @@ def test_a_subclass_of_a_table_is_that_table(db):
     assert db.stats()["num_slots"] == 1
 
 
+@pytest.mark.parametrize("position", [0, 1, 2, 3])
+def test_a_table_opens_as_any_class_of_its_family(db, position):
+    """26.10 notes the class that is attached first, not the decorated one: such databases were refused."""
+    table = new_table(name="Base")
+    derived = type("Derived", (table,), {"__doc__": " Derived. ", "__module__": "app.models"})
+    family = [table, derived, type("Further", (derived,), {}), type("Other", (table,), {})]
+    stranger = zlmdb.table(uuid.uuid4())(type("Stranger", (table,), {}))
+    for cls in (family[position], *family):
+        assert isinstance(db.attach_table(cls), cls)
+    slots = db.stats(include_slots=True)["slots"]
+    assert [slot["name"].split(".")[-1] for slot in slots] == [family[position].__name__]
+    if position == 1:
+        assert (slots[0]["name"], slots[0]["description"]) == ("app.models.Derived", "Derived.")
+    assert db.attach_table(stranger)._slot == 2
+    assert db.attach_table(derived, rename=True)._slot == 1
+    assert db.stats(include_slots=True)["slots"][0]["name"] == "app.models.Derived"
+
+
 @pytest.mark.parametrize("data", [b"\xff", cbor2.dumps({}), cbor2.dumps([1]), cbor2.dumps({
     "oid": str(uuid.uuid4()), "name": "x", "slot": 4}), cbor2.dumps({
     "oid": str(uuid.uuid4()), "name": 5, "slot": 3})])  # fmt: skip

@@ -51,8 +51,8 @@ def attach(db: Database, klass: type[Map], rename: bool) -> Map:
     settings = Settings(
         klass._zlmdb_marshal, klass._zlmdb_parse, klass._zlmdb_build, klass._zlmdb_cast, klass._zlmdb_compress
     )
-    name = f"{declared.__module__}.{declared.__name__}"
-    description = (declared.__doc__ or "").strip() or None
+    name = f"{klass.__module__}.{klass.__name__}"
+    description = (klass.__doc__ or "").strip() or None
     return attach_slot(db, declared.__dict__["_zlmdb_oid"], klass, settings, True, name, description, rename)
 
 
@@ -97,12 +97,27 @@ def attach_slot(
         with db.begin(write=True) as txn:
             info = _noted(txn, oid, name or f"{klass.__module__}.{klass.__name__}", description)
             return _made(klass, info.slot, arguments)
-    if renamed:
+    if renamed and _class_name(info.name or "") not in _names(klass, oid):
         raise SlotError(
             f"table <{oid}> in slot {info.slot} was made with the class {info.name}, not with {name}. If it "
             "has been renamed, attach it with rename=True; if not, two classes have one oid"
         )
     return _made(klass, info.slot, arguments)
+
+
+def _names(klass: type[Any], oid: UUID) -> set[str]:
+    """Return the names of the classes that are the table: the decorated one, and what derives from it.
+
+    Releases before noted the name of the one that was attached first.
+    """
+    related = [base for base in klass.__mro__ if getattr(base, "_zlmdb_oid", None) == oid]
+    names: set[str] = set()
+    classes: list[type[Any]] = related[-1:]
+    while classes:
+        cls = classes.pop()
+        names.add(cls.__name__)
+        classes += [derived for derived in cls.__subclasses__() if derived._zlmdb_oid == oid]
+    return names
 
 
 def _class_name(name: str) -> str:
