@@ -297,6 +297,36 @@ def test_rebuilding_writes_index_records_anew(db):
             users.rebuild_index(txn, "unknown")
 
 
+def test_left_over_index_records_take_no_place_in_a_unique_index(db):
+    """26.10 leaves them when an index key that is "" or 0 changes, and when such a record is deleted."""
+    schema = Users(email={"unique": True})
+    users, by_email = schema.users, schema.indexes["email"]
+    with db.begin(write=True) as txn:
+        users[txn, 1] = {"email": "a"}
+        by_email[txn, ""] = 1  # which has another key by now
+        by_email[txn, "gone"] = 2  # which there is not
+        txn.put(b"\0\2damaged", b"short")
+        users[txn, 3] = {"email": ""}
+        assert users.put_many(txn, [(4, {"email": "gone"}), (5, {"email": "damaged"})]) == 2
+        assert schema.contents(txn) == {"email": {"a": 1, "": 3, "gone": 4, "damaged": 5}}
+        with pytest.raises(zlmdb.orm.UniqueValueConstraint):
+            users[txn, 6] = {"email": ""}
+        assert all(report.ok for report in users.check_indexes(txn))
+
+
+def test_records_of_one_index_key_from_before_it_was_unique_leave_each_other_alone(db):
+    """26.10 does not enforce that an index is unique."""
+    before, schema = Users(email={}), Users(email={"unique": True})
+    with db.begin(write=True) as txn:
+        for key in (1, 2, 3):
+            before.users[txn, key] = {"email": "a"}
+        schema.users[txn, 1] = {"email": "b"}
+        del schema.users[txn, 2]
+        assert schema.contents(txn) == {"email": {"a": 3, "b": 1}}
+        del schema.users[txn, 3]
+        assert schema.contents(txn) == {"email": {"b": 1}}
+
+
 def test_rebuilding_a_unique_index_of_records_that_are_not_is_refused(db):
     users, index = zlmdb.MapOidPickle(1), zlmdb.MapStringOid(2)
     with db.begin(write=True) as txn:

@@ -124,20 +124,32 @@ class Index:
             raise self.pmap._too_long(txn, longest)
 
     def check_free(self, txn: Transaction, entry: Entry, key: Any) -> None:
-        """Raise `UniqueValueConstraint` if another record has the index record."""
-        if txn.get(entry[0]) not in (None, entry[1]):
-            raise self.taken(entry[0], key)
+        """Raise `UniqueValueConstraint` if another record has the index record.
 
-    def taken(self, entry_key: bytes, key: Any) -> UniqueValueConstraint:
-        """Return the exception for a second record with an index key."""
-        return UniqueValueConstraint(
+        Releases before leave index records over, of keys that are 0 or "": what is stale takes no place.
+        """
+        held = txn.get(entry[0])
+        if held is None or held == entry[1] or self._is_stale(txn, (entry[0], bytes(held))):
+            return
+        raise UniqueValueConstraint(
             f"{self} is unique, and another record than {shown(key)} has the index key "
-            f"{self.pmap._shown_key(entry_key)} already"
+            f"{self.pmap._shown_key(entry[0])} already"
+        )
+
+    def _is_stale(self, txn: Transaction, entry: Entry) -> bool:
+        """Return whether an index record leads to no record, or to one that has another index key by now."""
+        key, record_key = _target(self, txn, *entry)
+        data = txn.get(record_key) if record_key else None
+        return data is None or entry != self.stored_entry(
+            record_key, key, self.owner._decoded(txn, record_key, data)
         )
 
     def holds(self, txn: Transaction, entry: Entry) -> bool:
-        """Return whether the index record is the entry, and not that of another record with the same key."""
-        return self.unique or txn.get(entry[0]) == entry[1]
+        """Return whether the index record is the entry, and not that of another record with the same key.
+
+        A unique index may have been kept by releases before, which let others take index records over.
+        """
+        return txn.get(entry[0]) == entry[1]
 
 
 def store(
