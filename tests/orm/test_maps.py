@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import sys
 import zlib
@@ -310,6 +311,17 @@ def test_named_classes_are_real_documented_and_picklable():
     assert "UUID" in cls.__doc__
     assert "numpy.datetime64" in cls.__doc__
     assert len(zlmdb.orm.catalog.NAMED_MAPS) == 83
+
+
+def test_a_map_with_an_index_can_be_copied(db):
+    pmap, index = cbor_map(), zlmdb.MapStringOid(2)
+    pmap.attach_index("name", index, lambda value: value["name"])
+    twin = copy.deepcopy(pmap)
+    with db.begin(write=True) as txn:
+        pmap[txn, 1] = {"name": "one"}
+        twin[txn, 2] = {"name": "two"}
+        assert [twin[txn, 1], pmap[txn, 2]] == [{"name": "one"}, {"name": "two"}]
+        assert dict(index.select(txn)) == {"one": 1, "two": 2}
 
 
 def test_bytes_are_passed_on_as_they_are_stored(db):

@@ -12,6 +12,8 @@ from zlmdb.lmdb.bulk import MARSHAL_VERSION, WRITTEN
 from zlmdb.lmdb.errors import KEYEXIST, LARGE
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from zlmdb.lmdb.transaction import Transaction
 
     Put = Callable[[Transaction[Any], tuple[Any, ...], int], bytes | bool]
@@ -41,6 +43,9 @@ class Layouts:
         data = b"".join(parts)
         self._data = ffi.new("char[]", data)
         self.c = ffi.new("zl_layouts *", (self._data, len(data), len(parts)))
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self  # it never changes
 
 
 def planned_put(layouts: Layouts) -> Put:
