@@ -108,3 +108,15 @@ def test_opened_in_two_transactions_at_once(open_env):
     with open_env() as env:
         assert env.get(b"x", db=env.open_db(b"b")) == b"y"
         assert env.get(b"key", db=env.open_db(b"a")) == b"of a"
+
+
+def test_a_transaction_that_could_not_open_one_is_in_nobodys_way(env):
+    with env.begin() as reader:
+        with pytest.raises(lmdb.NotFoundError):
+            env.open_db(b"missing", reader, create=False)
+        with pytest.raises(lmdb.ReadonlyError):
+            env.open_db(b"missing", reader)
+        db = env.open_db(b"db")
+        with env.begin(db, write=True) as txn:
+            txn.put(b"a", b"b")
+    assert env.get(b"a", db=db) == b"b"

@@ -62,7 +62,7 @@ class Databases:
         """
         if b"\0" in name:
             raise BadValsizeError("a database name cannot contain NUL", BAD_VALSIZE)
-        self._take_turn(txn)
+        root = self._turn_of(txn)
         ending = txn._attach()
         txn._settle()
         dbi, got = ffi.new("unsigned *"), ffi.new("unsigned *")
@@ -70,20 +70,26 @@ class Databases:
         if rc:
             problem = txn._pyenv._record_error("mdb_dbi_open", rc, name)
             raise problem.advise(_ADVICE.get(type(problem), ""))
+        self._opener = weakref.ref(root)
         db = _Database(dbi[0], got[0], self._owner)
         self._known[name] = db
         ending.provisional.append(name)
         return db
 
-    def _take_turn(self, txn: Transaction[Any]) -> None:
-        """Two transactions that open databases at once collide: LMDB gives both the same numbers."""
+    def _turn_of(self, txn: Transaction[Any]) -> Transaction[Any]:
+        """The outermost transaction, which may open one now. Two that do so at once collide: LMDB gives both
+        the same numbers.
+
+        Raises:
+            Error: another transaction has opened one.
+        """
         root = txn
         while root._parent is not None:
             root = root._parent
         opener = self._opener() if self._opener else None
         if opener is not None and opener is not root and not opener._done:
             raise Error("Another transaction has opened a database: end it before this one opens a new one")
-        self._opener = weakref.ref(root)
+        return root
 
     def names(self, txn: Transaction[Any], terminated: bool) -> list[bytes]:
         """The names of the databases that a transaction sees and can open.
