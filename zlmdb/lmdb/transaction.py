@@ -47,7 +47,9 @@ class Transaction(Writing[V]):
             bytes for keys.
 
     Raises:
-        InvalidParameterError: `parent` is read-only, or of another environment.
+        InvalidParameterError: `parent` is read-only, or of another environment; or, with LMDB 1.0, the
+            environment has `writemap`.
+        BadTxnError: `parent` has failed, or has an open child; with LMDB 0.9, the environment has `writemap`.
         ValueError: `buffers` is a string other than "values".
         ReadonlyError: `write` in a read-only environment.
         ReadersFullError: every slot of the reader table is taken, also after clearing those of dead
@@ -116,7 +118,7 @@ class Transaction(Writing[V]):
         if rc in (EINVAL, BAD_TXN) and not (write or self._pyenv._major):
             raise InvalidParameterError("A read-only transaction nests in LMDB 1.0 environments only", EINVAL)
         if rc in (EINVAL, BAD_TXN) and self._pyenv.flags()["writemap"]:
-            raise InvalidParameterError("Write transactions do not nest with writemap=True", EINVAL)
+            raise error("mdb_txn_begin", rc).advise("write transactions do not nest with writemap=True")
         return rc
 
     # -- databases --
