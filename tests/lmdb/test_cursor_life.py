@@ -31,7 +31,19 @@ def test_bulk_methods_of_a_closed_cursor(dup_cursor, end, raises_closed):
     with raises_closed():
         dup_cursor.getmulti([b"a"])
     with raises_closed():
+        dup_cursor.getmulti([])
+    with raises_closed():
         dup_cursor.putmulti([])
+
+
+@pytest.mark.parametrize("name", [
+    "iternext", "iterprev", "iternext_nodup", "iterprev_nodup", "iternext_dup", "iterprev_dup",
+])  # fmt: skip
+def test_no_iterator_of_a_closed_cursor(dup_cursor, name, raises_closed):
+    """It is refused at once, and not when it is first used."""
+    dup_cursor.close()
+    with raises_closed():
+        getattr(dup_cursor, name)()
 
 
 def test_context_manager_closes(cursor, raises_closed):

@@ -242,6 +242,8 @@ def get_many(
     if dupdata and not values:
         raise TypeError("values=False gives keys only, it does not go with dupdata=True")
     wanted = [key if type(key) is bytes else as_bytes(key, "key") for key in keys]
+    if not wanted:
+        cursor.key()  # a closed cursor refuses even that
     if keyfixed:
         return _packed(cursor, wanted, size)
     if size:
@@ -249,7 +251,7 @@ def get_many(
     if dupdata:
         return [pair for key in wanted if cursor.set_key(key) for pair in cursor.iternext_dup(keys=True)]
     if wanted:
-        cursor.set_key(wanted[-1])  # where reading one key after the other ends; and the cursor must be open
+        cursor.set_key(wanted[-1])  # where reading one key after the other ends
     views = cursor._pytxn._views
     find = _lookup if views is None or not views.kinds & KEY_VIEWS else _one_by_one
     return find(cursor, wanted, bool(values))

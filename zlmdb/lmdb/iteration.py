@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FIRST, LAST = 0, 6
 NEXT, NEXT_DUP, NEXT_NODUP, PREV, PREV_DUP, PREV_NODUP = 8, 9, 11, 12, 13, 14
 
+STAY: int = lib.ZL_STAY
+
 _chain = chain.from_iterable
 _start = lib.zl_cursor_start
 
@@ -50,13 +52,12 @@ class Iteration(Handle, Generic[V]):
             self._most = ahead.delivered // ahead.width or 1
             self._batches.discard(ahead)
 
-    def _iterate(self, op: int, keys: bool, values: bool, start: int | None) -> Iterator[Any]:
+    def _iterate(self, op: int, keys: bool, values: bool, start: int) -> Iterator[Any]:
         if self._ahead is not None:
             self._settle()
-        if start is not None:
-            rc = _start(self._c, start)
-            if rc and rc != NOTFOUND:
-                raise error("mdb_cursor_get", rc)
+        rc = _start(self._c, start)
+        if rc and rc != NOTFOUND:
+            raise error("mdb_cursor_get", rc)
         what = (scan.ITEMS if values else scan.KEYS) if keys or not values else scan.VALUES
         return _chain(scan.new_scan(self, op, what, self._most))
 
@@ -91,11 +92,11 @@ class Iteration(Handle, Generic[V]):
 
     def iternext_dup(self, keys: bool = False, values: bool = True) -> Iterator[Any]:
         """Iterate over the values of the current key upwards; nothing if the cursor is not positioned."""
-        return self._iterate(NEXT_DUP, keys, values, None)
+        return self._iterate(NEXT_DUP, keys, values, STAY)
 
     def iterprev_dup(self, keys: bool = False, values: bool = True) -> Iterator[Any]:
         """Iterate over the values of the current key downwards; nothing if the cursor is not positioned."""
-        return self._iterate(PREV_DUP, keys, values, None)
+        return self._iterate(PREV_DUP, keys, values, STAY)
 
     def __iter__(self) -> Iterator[tuple[V, V]]:
         return self.iternext()

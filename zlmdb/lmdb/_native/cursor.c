@@ -124,8 +124,16 @@ int zl_cursor_move(zl_cursor *cursor, int op) {
     return zl_cursor_leave(cursor, rc);
 }
 
-/* Moves if the cursor is not positioned. */
-int zl_cursor_start(zl_cursor *cursor, int op) { return cursor->valid ? 0 : zl_cursor_move(cursor, op); }
+/* Moves if the cursor is not positioned; not even then if op is ZL_STAY, but a closed cursor is refused all the same. */
+int zl_cursor_start(zl_cursor *cursor, int op) {
+    int rc;
+    if (cursor->valid)
+        return 0;
+    if (op != ZL_STAY)
+        return zl_cursor_move(cursor, op);
+    rc = zl_cursor_enter(cursor);
+    return rc ? rc : zl_cursor_leave(cursor, 0);
+}
 
 /* A failed search leaves the cursor as good as new, but behind the last record if it was for the next greater. */
 static int zl_cursor_found(zl_cursor *cursor, int rc, int op) {

@@ -50,6 +50,7 @@
 #define ZL_BYTES_HEAD 5 /* and before those of a byte string */
 #define ZL_SLACK 16   /* bytes that a chunk has beyond its cap */
 #define ZL_ADVANCE 0x1000 /* beside the operation of a fill: move before the first record */
+#define ZL_STAY (-1)       /* in place of an operation: do not move */
 #define ZL_CBOR 1         /* of a planned write: the value is an object, to be stored as CBOR */
 #define ZL_KEEP 2         /* and nothing is stored if the record has another value */
 
