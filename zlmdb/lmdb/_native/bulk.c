@@ -87,13 +87,16 @@ static int zl_fill_end(zl_fill *fill, int rc) {
     return 0;
 }
 
-/* Fetches records from the current one on (after one move if advance), at most fill->most.  The cursor stays on
- * the last record delivered; if none was delivered it is unpositioned.  ZL_LARGE: not even the first record fits;
- * the cursor stands on it. */
+/* Fetches records from the current one on (after one move if advance), at most fill->most; none if the cursor is
+ * unpositioned.  It stays on the last record delivered; if none was delivered it is unpositioned.  ZL_LARGE: not even
+ * the first record fits; the cursor stands on it. */
 static int zl_fill_run(zl_fill *fill, int advance) {
     zl_cursor *cursor = fill->cursor;
-    int rc = advance ? zl_cursor_step(cursor, fill->op) : zl_cursor_refresh(cursor);
+    int rc;
 
+    if (!cursor->valid) /* LMDB's may stand somewhere yet, where a move of it has failed */
+        return 0;
+    rc = advance ? zl_cursor_step(cursor, fill->op) : zl_cursor_refresh(cursor);
     while (rc == 0 && !zl_beyond(cursor)) {
         if (!zl_fill_add(fill, &cursor->key, &cursor->val, NULL))
             return fill->n ? zl_cursor_back(cursor, fill->op, 1) : ZL_LARGE;
