@@ -65,3 +65,17 @@ def test_a_new_iterator_begins_where_it_always_does(cursor):
     assert next(cursor.iternext(values=False)) == b"a"
     before_the_first(cursor)
     assert next(cursor.iterprev(values=False)) == b"d"
+
+
+@pytest.mark.parametrize("dupsort", [False, True])
+@pytest.mark.parametrize("buffers", [False, True])
+@pytest.mark.parametrize("name", ITERATORS)
+def test_the_only_record_is_deleted_before_it_is_given(env, name, buffers, dupsort):
+    db = env.open_db(b"db", dupsort=dupsort)
+    with env.begin(db, write=True, buffers=buffers) as txn:
+        txn.put(b"k", b"v")
+        cursor = txn.cursor()
+        assert cursor.first()
+        iterator = getattr(cursor, name)()
+        assert txn.delete(b"k")
+        assert list(iterator) == []

@@ -97,6 +97,8 @@ static int zl_fill_run(zl_fill *fill, int advance) {
     if (!cursor->valid) /* LMDB's may stand somewhere yet, where a move of it has failed */
         return 0;
     rc = advance ? zl_cursor_step(cursor, fill->op) : zl_cursor_refresh(cursor);
+    if (rc == EINVAL && !advance) /* the record was deleted, and none is left */
+        rc = MDB_NOTFOUND;
     while (rc == 0 && !zl_beyond(cursor)) {
         if (!zl_fill_add(fill, &cursor->key, &cursor->val, NULL))
             return fill->n ? zl_cursor_back(cursor, fill->op, 1) : ZL_LARGE;
