@@ -92,3 +92,27 @@ def test_drop_in_a_reader(env):
 def test_drop_needs_a_database(env):
     with env.begin(write=True) as txn, pytest.raises(TypeError):
         txn.drop(b"db")
+
+
+@pytest.mark.parametrize("delete", [True, False])
+def test_a_refused_drop_leaves_cursors_alone(env, delete):
+    db = env.open_db(b"db")
+    with env.begin(db, write=True) as txn:
+        txn.put(b"a", b"b")
+    with env.begin(db) as txn, txn.cursor() as cursor:
+        assert cursor.first()
+        with pytest.raises(lmdb.ReadonlyError):
+            txn.drop(db, delete)
+        assert cursor.item() == (b"a", b"b")
+        assert cursor.next() is False
+
+
+def test_so_does_one_of_the_main_database(env, engine):
+    env.open_db(b"db")
+    with env.begin(write=True) as txn, txn.cursor() as cursor:
+        txn.put(b"a", b"b")
+        assert cursor.first()
+        if engine:
+            with pytest.raises(lmdb.Error, match="mdb_drop"):
+                txn.drop(env.open_db(), delete=False)
+        assert cursor.item() == (b"a", b"b")

@@ -23,28 +23,27 @@ int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, un
     return rc;
 }
 
-static void zl_close_cursors_of(zl_txn *txn, MDB_dbi dbi) {
+/* A database was deleted, or has lost its records. */
+static void zl_dropped(zl_txn *txn, MDB_dbi dbi, int deleted) {
     zl_cursor *cursor, *next;
     for (cursor = txn->cursors; cursor; cursor = next) {
         next = cursor->next;
-        if (cursor->dbi == dbi)
+        if (cursor->dbi != dbi)
+            continue;
+        cursor->valid = 0;
+        if (deleted)
             zl_cursor_detach(cursor);
     }
 }
 
 int zl_drop(zl_txn *txn, unsigned dbi, int del) {
-    zl_cursor *cursor;
     int rc = zl_txn_enter(txn);
     if (rc)
         return rc;
-    if (del && dbi > 1)
-        zl_close_cursors_of(txn, dbi);
-    else
-        for (cursor = txn->cursors; cursor; cursor = cursor->next)
-            if (cursor->dbi == dbi)
-                cursor->valid = 0;
     ZL_TRY(rc, txn->ops->drop(txn->txn, dbi, del));
     txn->mutations++;
+    if (rc == 0)
+        zl_dropped(txn, dbi, del && dbi > 1);
     zl_txn_leave(txn);
     return rc;
 }
