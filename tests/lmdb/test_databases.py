@@ -205,6 +205,24 @@ def test_dbs_keeps_no_handle(open_env):
     assert env.open_db(b"c").flags()["dupsort"] is False
 
 
+def test_dbs_while_another_transaction_has_opened_one(open_env):
+    """Nothing is opened then; records that are no databases are told from them all the same."""
+    with open_env() as env:
+        for name in (b"a", b"b", b"c"):
+            env.open_db(name)
+        with env.begin(write=True) as txn:
+            txn.put(b"plain", b"1")
+            txn.put(b"terminated\0", b"1")
+    env = open_env()
+    with env.begin() as reader:
+        env.open_db(b"b", reader)
+        assert env.dbs() == [b"a", b"b", b"c"]
+        with env.begin() as other:
+            assert env.dbs(other) == [b"a", b"b", b"c"]
+        assert env.dbs(reader) == [b"a", b"b", b"c"]
+    assert env.dbs() == [b"a", b"b", b"c"]
+
+
 def test_foreign_transaction(env, open_env):
     other = open_env("other")
     with other.begin(write=True) as txn:

@@ -19,6 +19,7 @@ from zlmdb.lmdb.errors import (
     InvalidParameterError,
     NotFoundError,
     ReadonlyError,
+    error,
 )
 
 if TYPE_CHECKING:
@@ -92,22 +93,36 @@ class Databases:
         return root
 
     def names(self, txn: Transaction[Any], terminated: bool) -> list[bytes]:
-        """The names of the databases that a transaction sees and can open.
+        """The names of the databases that a transaction sees and can open, or could if it were its turn.
 
         Args:
             txn: the transaction.
             terminated: the main database holds names with a NUL at their end, as LMDB 1.0 writes them.
         """
-        keys = map(bytes, txn.keys(db=self.main))
-        names = (key[:-1] for key in keys if key.endswith(b"\0")) if terminated else keys
-        return [name for name in names if name and b"\0" not in name and self._opens(txn, name)]
+        end = b"\0" if terminated else b""
+        keys = (bytes(key) for key in txn.keys(db=self.main))
+        names = (key.removesuffix(end) for key in keys if key.endswith(end))
+        return [name for name in names if name and b"\0" not in name and self._opens(txn, name, end)]
 
-    def _opens(self, txn: Transaction[Any], name: bytes) -> bool:
+    def _opens(self, txn: Transaction[Any], name: bytes, end: bytes) -> bool:
         with self.lock:
+            if self.get(name):
+                return True
             try:
-                return bool(self.get(name) or self.open(txn, name, 0))
+                self._turn_of(txn)
+            except Error:  # it would open, later
+                return self._is_one(txn, name + end)
+            try:
+                return bool(self.open(txn, name, 0))
             except (BadValsizeError, DbsFullError, IncompatibleError, NotFoundError):
                 return False
+
+    def _is_one(self, txn: Transaction[Any], key: bytes) -> bool:
+        out = ffi.new("int *")
+        rc = lib.zl_names_db(txn._c, key, len(key), out)
+        if rc:
+            raise error("mdb_cursor_get", rc)
+        return bool(out[0])
 
     def number(self, db: _Database) -> int:
         """LMDB's number of a handle (`MDB_dbi`).

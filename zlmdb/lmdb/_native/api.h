@@ -72,6 +72,7 @@ int zl_txn_stat(zl_txn *txn, unsigned dbi, uint64_t *out);
 int64_t zl_stable_at(zl_txn *txn, const char *pinned);
 void zl_unpin(zl_txn *txn);
 int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, unsigned *got);
+int zl_names_db(zl_txn *txn, const char *key, size_t klen, int *result);
 int zl_drop(zl_txn *txn, unsigned dbi, int del);
 int64_t zl_get(zl_txn *txn, const char *key, uint64_t klen);
 int64_t zl_get_place(zl_txn *txn, const char *key, uint64_t klen);

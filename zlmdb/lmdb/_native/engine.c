@@ -396,6 +396,6 @@ const zl_ops ZL_NAME(ops) = {
     mdb_reader_list, mdb_reader_check, mdb_txn_begin, mdb_txn_commit, mdb_txn_abort, mdb_txn_reset, mdb_txn_renew,
     zl_txn_reuse, zl_txn_park, mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
     mdb_cursor_open, mdb_cursor_close, mdb_cursor_get, mdb_cursor_put, mdb_cursor_del, mdb_cursor_count,
-    zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_map_stable, zl_map_extent,
+    zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_cursor_is_db, zl_map_stable, zl_map_extent,
     zl_txn_changed,
 };

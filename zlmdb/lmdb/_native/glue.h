@@ -116,6 +116,7 @@ typedef struct zl_ops {
     void (*zl_leaf_fill)(MDB_cursor *cursor, struct zl_fill *fill);
     int (*zl_find_many)(MDB_txn *txn, MDB_dbi dbi, const MDB_val *keys, unsigned n, int values, zl_found *found);
     void (*zl_cursor_forget)(MDB_cursor *cursor);
+    int (*zl_cursor_is_db)(MDB_cursor *cursor);
     /* The part of the map that stays as it is while the transaction lasts, from its beginning; returns its size. */
     size_t (*zl_map_stable)(MDB_txn *txn, const char **map);
     size_t (*zl_map_extent)(MDB_env *env, const char **map);

@@ -96,3 +96,9 @@ static void zl_leaf_fill(MDB_cursor *mc, zl_fill *fill) {
         mc->mc_ki[mc->mc_top] = at;
     }
 }
+
+/* Whether the cursor, which has found a key of the main database, stands on the record of a named one. */
+static int zl_cursor_is_db(MDB_cursor *mc) {
+    const MDB_page *mp = mc->mc_pg[mc->mc_top];
+    return (NODEPTR(mp, mc->mc_ki[mc->mc_top])->mn_flags & (F_DUPDATA | F_SUBDATA)) == F_SUBDATA;
+}

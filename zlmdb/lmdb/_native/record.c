@@ -23,6 +23,25 @@ int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, un
     return rc;
 }
 
+/* Whether a key of the main database is the name of another, without opening that. */
+int zl_names_db(zl_txn *txn, const char *key, size_t klen, int *result) {
+    MDB_cursor *cursor;
+    MDB_val k = {klen, (void *)key}, v;
+    int rc = zl_txn_enter(txn);
+    if (rc)
+        return rc;
+    *result = 0;
+    ZL_TRY(rc, txn->ops->cursor_open(txn->txn, ZL_MAIN_DBI, &cursor));
+    if (rc == 0) {
+        ZL_TRY(rc, txn->ops->cursor_get(cursor, &k, &v, MDB_SET));
+        if (rc == 0)
+            *result = txn->ops->zl_cursor_is_db(cursor);
+        txn->ops->cursor_close(cursor);
+    }
+    zl_txn_leave(txn);
+    return rc;
+}
+
 /* A database was deleted, or has lost its records. */
 static void zl_dropped(zl_txn *txn, MDB_dbi dbi, int deleted) {
     zl_cursor *cursor, *next;
