@@ -127,6 +127,11 @@ def test_read_only(capsys, env):
     assert tool.ENV.flags()["readonly"] is True
 
 
+@pytest.mark.parametrize("size", ["-1", "-99999999999999999999"])
+def test_a_negative_map_size(env, capsys, size):
+    assert "map_size" in fails(capsys, "-e", env, "-S", size, "stat")
+
+
 def test_map_size(env):
     run("stat", "-e", env, "-S", "64")
     assert tool.ENV.info()["map_size"] == 64 << 20

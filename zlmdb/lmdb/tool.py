@@ -363,8 +363,8 @@ def _open(opts: Values, command: str) -> None:
         opts.env, map_size=0, subdir=not opts.use_single_file, max_dbs=opts.max_dbs, create=False,
         readonly=bool(opts.read),
     )  # fmt: skip
-    if ENV.info()["map_size"] < opts.map_size * _MEBIBYTE and not opts.read:
-        ENV.set_mapsize(opts.map_size * _MEBIBYTE)
+    if not (opts.read or 0 <= opts.map_size * _MEBIBYTE <= ENV.info()["map_size"]):
+        ENV.set_mapsize(opts.map_size * _MEBIBYTE)  # which refuses a negative size
     DB = None if opts.db in (None, MAIN) else _open_db(opts.db, create=command == "edit")
 
 
