@@ -140,6 +140,10 @@ static int64_t zl_fill_call(zl_fill *fill, int advance) {
     return rc ? zl_length_or(rc) : zl_fill_result(fill);
 }
 
+/* A scan over keys may begin among the duplicates of one.  Walking back could not tell which it was: the first record
+ * comes alone, and the cursor stays on it. */
+static int zl_comes_alone(int op, int advance) { return !advance && (op == MDB_NEXT_NODUP || op == MDB_PREV_NODUP); }
+
 /* Fetches records into a chunk: what is of ZL_KEYS, ZL_VALUES, ZL_ITEMS, copied or as places for views (ZL_KEY_VIEWS,
  * ZL_VALUE_VIEWS); op is NEXT, PREV or one of their kin, and ZL_ADVANCE.  Returns their number; 0 at the end.  If all in
  * the marshal format have keys and values of the same lengths, these are above the number (zl_fill_shape()).
@@ -148,6 +152,8 @@ int64_t zl_cursor_fill(zl_cursor *cursor, zl_chunk *chunk, int what, int op, uin
     zl_fill fill = {.cursor = cursor, .chunk = chunk, .op = op & ~ZL_ADVANCE, .most = most};
     int64_t n;
 
+    if (zl_comes_alone(fill.op, op & ZL_ADVANCE))
+        fill.most = 1;
     fill.what = what & ZL_ITEMS;
     fill.views = what / ZL_KEY_VIEWS & fill.what;
     fill.copies = fill.what & ~fill.views;
