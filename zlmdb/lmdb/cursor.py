@@ -282,6 +282,8 @@ class Cursor(Position[V]):
 
         Raises:
             TypeError: an item is not a tuple of two buffers; the ones before it are stored.
+            IncompatibleError: a key is the name of a database; some of the other items are stored.
+            Error: as `Transaction.put()`.
         """
         flags = bulk.put_flags(dupdata, overwrite, append, self._pydb._flags & DUPSORT)
         return bulk.put_many(self, items, flags)
