@@ -56,8 +56,9 @@ class Writing(Reading[V]):
         """
         if type(key) is not bytes or type(value) is not bytes:
             key, value = as_record(key, value)
-        if self._ending is not None:
-            self._settle()
+        ending = self._ending
+        if ending is not None and ending.batches:
+            scan.settle(ending.batches)
         size = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
         room = len(value)
         if append or not (overwrite and dupdata):
@@ -85,8 +86,9 @@ class Writing(Reading[V]):
             key = as_bytes(key, "key")
         if type(value) is not bytes:
             value = b"" if value is None else as_bytes(value, "value")
-        if self._ending is not None:
-            self._settle()
+        ending = self._ending
+        if ending is not None and ending.batches:
+            scan.settle(ending.batches)
         size = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
         rc = _del(self._c, key, size, value, len(value))
         if rc == 0:
