@@ -8,7 +8,8 @@ set -eu
 root=$1
 if [ -z "${ENTERED_ROOT:-}" ]; then
   export ENTERED_ROOT="$root"
-  if [ -e "$root/lib/ld-linux-aarch64.so.1" ] && [ "$(uname -m)" != aarch64 ]; then
+  # The loader tells what a root is for: glibc's is ld-linux-aarch64.so.1, musl's ld-musl-aarch64.so.1.
+  if ls "$root"/lib/ld-*-aarch64.so.1 > /dev/null 2>&1 && [ "$(uname -m)" != aarch64 ]; then
     if ! QEMU=$(command -v qemu-aarch64-static); then
       echo "enter_root.sh: qemu-aarch64-static is missing; the system's package qemu-user-static has it" >&2
       exit 1

@@ -14,7 +14,7 @@ SCRIPTS = {
     "enter_root.sh": (["{arm64}", "true"], "qemu-user-static"),
 }
 """Arguments of a use that makes sense, and the package without which it cannot be."""
-NEEDED = ("sh", "cat", "dirname", "uname")
+NEEDED = ("sh", "cat", "dirname", "ls", "uname")
 
 
 @pytest.fixture
@@ -27,11 +27,14 @@ def bare(tmp_path) -> Path:
     (tmp_path / "root").mkdir()
     (tmp_path / "arm64" / "lib").mkdir(parents=True)
     (tmp_path / "arm64" / "lib" / "ld-linux-aarch64.so.1").write_text("")
+    (tmp_path / "musl" / "lib").mkdir(parents=True)
+    (tmp_path / "musl" / "lib" / "ld-musl-aarch64.so.1").write_text("")
     return tmp_path
 
 
 def run(script: str, bare: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
-    arguments = [word.format(**{name: bare / name for name in ("new", "root", "arm64")}) for word in words]
+    folders = {name: bare / name for name in ("new", "root", "arm64", "musl")}
+    arguments = [word.format(**folders) for word in words]
     environment = {"PATH": str(bare / "bin"), "HOME": os.environ.get("HOME", "/")}
     command = ["/bin/sh", str(ROOT / "build_scripts" / script), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -46,6 +49,13 @@ def test_a_missing_tool_is_named_along_with_the_package_that_has_it(script, bare
     assert done.returncode == 1
     assert f"{script}: " in done.stderr
     assert f"the system's package {package} has it" in done.stderr
+
+
+def test_a_root_for_another_machine_is_known_by_either_c_library(bare):
+    if os.uname().machine == "aarch64":
+        pytest.skip("this machine needs no emulator for ARM64")
+    done = run("enter_root.sh", bare, ["{musl}", "true"])
+    assert "qemu-aarch64-static is missing" in done.stderr
 
 
 @pytest.mark.parametrize("script", ["make_root.sh", "cibuildwheel_local.sh"])
