@@ -16,9 +16,11 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 from check_artifact import check_all
@@ -81,12 +83,16 @@ def interpreters(named: Sequence[str]) -> Iterator[Interpreter]:
     Raises ReleaseError if one of those that are named cannot be used.
     """
     chosen = [identify(sys.executable), *map(identify, named)]
+    makers: dict[str, str] = {}
     for interpreter in chosen:
         if interpreter.python < OLDEST:
             version = ".".join(map(str, interpreter.python))
             raise ReleaseError(
                 f"{interpreter.program} is Python {version}; wheels are built with 3.11 or newer"
             )
+        other = makers.setdefault("abi3" if interpreter.abi3 else interpreter.abi, interpreter.program)
+        if other is not interpreter.program:
+            raise ReleaseError(f"{other} and {interpreter.program} make the same wheels; name one of them")
     yield from chosen
     for abi, (kind, names) in WANTED.items():
         if abi in [interpreter.abi for interpreter in chosen]:
@@ -108,16 +114,35 @@ def release(output: Path, found: Sequence[Interpreter], targets: Sequence[str]) 
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".unfinished-release-") as folder:
         finished = Path(folder) / "finished"
         sdist = build_sdist(finished, environment)
-        for interpreter in found:
-            for target in targets:
-                wheel = build_wheel(sdist, interpreter, target, Path(folder), environment)
-                repair(wheel, interpreter, finished, environment)
+
+        def make(interpreter: Interpreter, target: str) -> None:
+            wheel = build_wheel(sdist, interpreter, target, Path(folder), environment)
+            repair(wheel, interpreter, finished, environment)
+
+        make_wheels(make, found, targets)
         if not check_all(sorted(finished.glob("*.whl"))):
             raise ReleaseError("the packages have the faults above")
         packages = sorted(finished.iterdir())
         sums = "".join(f"{sha256(path.read_bytes())}  {path.name}\n" for path in packages)
         (finished / SUMS).write_text(sums)
         finished.rename(output)
+
+
+def make_wheels(
+    make: Callable[[Interpreter, str], None], found: Sequence[Interpreter], targets: Sequence[str]
+) -> None:
+    """Make a wheel for each interpreter and target: those of the first interpreter in turn, then the others
+    side by side.
+
+    The first ones compile flatc, which takes all processors and most of the time; the others find it in its
+    cache.
+    """
+    first, *others = found
+    for target in targets:
+        make(first, target)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(lambda wheel: make(*wheel), product(others, targets)):
+            pass  # or raise, and cancel those that have not begun
 
 
 def build_sdist(folder: Path, environment: Mapping[str, str]) -> Path:

@@ -46,7 +46,10 @@ def test_every_interpreter_and_target_gets_a_wheel(steps, tmp_path):
     pypy = Interpreter("pypy3", (3, 11), "pypy311-pp73")
     release.release(tmp_path / "dist", [PYTHON, pypy], ["a", "b"])
     names = ["cpython-311 a", "cpython-311 b", "pypy311-pp73 a", "pypy311-pp73 b"]
-    assert steps == ["sdist", *(f"{name} 1700000000" for name in names)]
+    assert steps[:3] == ["sdist", *(f"{name} 1700000000" for name in names[:2])], (
+        "these compile flatc, one by one"
+    )
+    assert sorted(steps[3:]) == [f"{name} 1700000000" for name in names[2:]]
 
 
 def test_the_sums_are_those_of_the_files(steps, tmp_path):
@@ -56,6 +59,23 @@ def test_the_sums_are_those_of_the_files(steps, tmp_path):
     files = {path.name for path in (tmp_path / "dist").iterdir()} - {"SHA256SUMS"}
     assert sums == {name: sha256((tmp_path / "dist" / name).read_bytes()) for name in files}
     assert list(tmp_path.iterdir()) == [tmp_path / "dist"], "nothing unfinished is left"
+
+
+@pytest.mark.parametrize("failing", [PYTHON.abi, "pypy311-pp73"])
+def test_a_wheel_that_cannot_be_built_stops_the_release(steps, tmp_path, monkeypatch, failing):
+    wheel = release.build_wheel
+
+    def build(sdist, interpreter, *rest) -> Path:
+        if interpreter.abi == failing:
+            raise ReleaseError("no compiler")
+        return wheel(sdist, interpreter, *rest)
+
+    monkeypatch.setattr(release, "build_wheel", build)
+    with pytest.raises(ReleaseError, match="no compiler"):
+        release.release(
+            tmp_path / "dist", [PYTHON, Interpreter("pypy3", (3, 11), "pypy311-pp73")], ["a", "b"]
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("step", ["build_sdist", "build_wheel", "repair"])
@@ -116,6 +136,12 @@ def test_interpreters_are_told_apart(tmp_path, says, abi3):
 def test_an_interpreter_that_cannot_be_used_is_refused(tmp_path, says, reason):
     with pytest.raises(ReleaseError, match=reason):
         list(release.interpreters([fake(tmp_path / "python", says)]))
+
+
+def test_two_that_make_the_same_wheels_are_refused(tmp_path):
+    program = fake(tmp_path / "python3.12", "3.12 cpython-312")
+    with pytest.raises(ReleaseError, match=r"python3\.12 make the same wheels"):
+        list(release.interpreters([program]))
 
 
 def test_every_binary_interface_is_looked_for_on_the_path(monkeypatch, tmp_path, capsys):
