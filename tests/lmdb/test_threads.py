@@ -25,11 +25,22 @@ def race(in_thread, rounds, *functions):
     def run(function):
         for number in range(rounds):
             barrier.wait(30)
-            with contextlib.suppress(lmdb.Error):
+            try:
                 results.append(function(number))
+            except lmdb.Error:
+                pass
+            except BaseException:
+                barrier.abort()
+                raise
 
-    for thread in [in_thread(run, function) for function in functions]:
-        thread.result(60)
+    outcomes = [in_thread(run, function) for function in functions]
+    broken = []
+    for outcome in outcomes:
+        try:
+            outcome.result(60)
+        except threading.BrokenBarrierError as error:  # by the thread that says why
+            broken.append(error)
+    assert not broken
     return results
 
 

@@ -244,7 +244,7 @@ class Scan:
         if ahead is not None:
             ahead.refill(items, iterator)
         else:
-            self._ahead = cursor._ahead = ahead = Ahead()
+            ahead = Ahead()
             ahead._c = cursor._c
             ahead._op = self._op
             ahead.width = 2 if self._what == ITEMS else 1
@@ -253,6 +253,7 @@ class Scan:
             ahead.delivered = len(items)
             ahead.unseen = not self._op & ADVANCE
             ahead.settled = False
+            self._ahead = cursor._ahead = ahead  # only now: another thread may use the cursor
             cursor._batches.add(ahead)
         return zip(iterator, iterator) if self._what == ITEMS else iterator  # noqa: B905 (strict= doubles the cost)
 
