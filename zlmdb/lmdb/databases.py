@@ -9,7 +9,7 @@ from errno import EINVAL
 from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.database import _Database
+from zlmdb.lmdb.database import MAIN, _Database
 from zlmdb.lmdb.errors import (
     BAD_VALSIZE,
     BadValsizeError,
@@ -48,7 +48,7 @@ class Databases:
         self._opener: weakref.ref[Transaction[Any]] | None = None
         self._owner = object()
         self.lock = threading.RLock()
-        self.main = _Database(1, main_flags, self._owner)
+        self.main = _Database(MAIN, main_flags, self._owner)
         """The main database, which every transaction can use."""
 
     def get(self, name: bytes) -> _Database | None:

@@ -356,12 +356,12 @@ class Environment(Copying):
         """
         if type(key) is not bytes:
             key = as_bytes(key, "key")
-        size = len(key) if db is None else len(key) | self._dbi_of(db) << ABOVE
+        klen = len(key) if db is None else len(key) | self._dbi_of(db) << ABOVE
         try:
             slot = self._slots.pop()
         except IndexError:
             slot = new_slot(self)
-        n = _get_once(slot.c, key, size)
+        n = _get_once(slot.c, key, klen)
         if n >= 0:
             value = slot.buf[:n]
             self._slots.append(slot)

@@ -34,9 +34,7 @@ _commit = lib.zl_txn_commit
 class Lifetime(Handle, Generic[V]):
     """The part of `Transaction` that ends it."""
 
-    __slots__ = (
-        "_c", "_ending", "_pydb", "_pyenv", "_slot", "_views", "_write"
-    )  # fmt: skip
+    __slots__ = ("_c", "_ending", "_pydb", "_pyenv", "_slot", "_views", "_write")
 
     _c: Any
     """The slot's native handle; once the transaction has ended, one that stays closed."""
@@ -58,25 +56,25 @@ class Lifetime(Handle, Generic[V]):
         c, write = self._c, self._write
         if exc_type is not None and (write or self._ending is not None):
             self.abort()
-        elif c is not CLOSED_HANDLE:
-            if ENDS_IN_ONE_STEP and self._ending is None:  # as in _end(), only faster
-                self._c = CLOSED_HANDLE
-                slot = self._slot
-                if not write:
-                    self._slot = CLOSED_SLOT
-                if self._views is not None:
-                    self._views.release()
-                rc = _commit(c)
-                if not rc:
-                    if not write:
-                        self._pyenv._slots.append(slot)
-                    return
-                if rc == OTHER_THREAD:
-                    self._go_on(c)
-            else:
-                rc = self._end()
-            if rc and rc != CLOSED:
-                raise error("mdb_txn_commit", rc)
+            return
+        if c is CLOSED_HANDLE:
+            return
+        if ENDS_IN_ONE_STEP and self._ending is None:  # as in _end(), only faster
+            self._c = CLOSED_HANDLE
+            slot = self._slot
+            if not write:
+                self._slot = CLOSED_SLOT
+            if self._views is not None:
+                self._views.release()
+            rc = _commit(c)
+            if not (rc or write):
+                self._pyenv._slots.append(slot)
+            elif rc == OTHER_THREAD:
+                self._go_on(c)
+        else:
+            rc = self._end()
+        if rc and rc != CLOSED:
+            raise error("mdb_txn_commit", rc)
 
     def _attach(self) -> Ending:
         """Keep the handle until the transaction is dropped.

@@ -9,7 +9,7 @@ from zlmdb.lmdb.errors import LARGE, NOTFOUND, error
 from zlmdb.lmdb.iteration import Iteration
 from zlmdb.lmdb.lifetime import V
 from zlmdb.lmdb.scan import ITEMS, KEYS, VALUES
-from zlmdb.lmdb.views import KEY_VIEWS, LENGTH_BITS, LENGTH_MASK, VALUE_VIEWS
+from zlmdb.lmdb.views import KEY_VIEWS, LENGTH_MASK, PLACE_BITS, VALUE_VIEWS
 
 _place = lib.zl_cursor_place
 _read = lib.zl_cursor_read
@@ -62,7 +62,7 @@ class Position(Iteration[V]):
         else:
             n = _place(self._c, what)
             if n >= 0:
-                start = n >> LENGTH_BITS
+                start = n >> PLACE_BITS
                 return views.at(start, start + (n & LENGTH_MASK))
             empty = memoryview(b"")
         if n == LARGE:

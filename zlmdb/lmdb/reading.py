@@ -11,7 +11,7 @@ from zlmdb.lmdb.database import ABOVE
 from zlmdb.lmdb.errors import LARGE, NOTFOUND, closed
 from zlmdb.lmdb.lifetime import V
 from zlmdb.lmdb.ranges import Ranges
-from zlmdb.lmdb.views import LENGTH_BITS, LENGTH_MASK, VALUE_VIEWS
+from zlmdb.lmdb.views import LENGTH_MASK, PLACE_BITS, VALUE_VIEWS
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.database import _Database
@@ -51,18 +51,18 @@ class Reading(Ranges[V]):
         """
         if type(key) is not bytes:
             key = as_bytes(key, "key")
-        size = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
+        klen = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
         c = self._c
         if self._views is None:
-            n = _get(c, key, size)
+            n = _get(c, key, klen)
             if n >= 0:
                 value = self._slot.buf[:n]
                 if self._c is c:
                     return value
         else:
-            n = _get_place(c, key, size)
+            n = _get_place(c, key, klen)
             if n >= 0:
-                start = n >> LENGTH_BITS
+                start = n >> PLACE_BITS
                 return self._views.at(start, start + (n & LENGTH_MASK))
         if self._c is not c:  # another thread has ended the transaction: this may come from the next one
             raise closed()
@@ -70,12 +70,12 @@ class Reading(Ranges[V]):
             return default
         if n != LARGE:
             raise self._pyenv._record_error("mdb_get", n, key)
-        return self._get_pinned(key, size, default)
+        return self._get_pinned(key, klen, default)
 
-    def _get_pinned(self, key: bytes, size: int, default: Any) -> Any:
+    def _get_pinned(self, key: bytes, klen: int, default: Any) -> Any:
         self._attach()
         view, c = ffi.new("zl_view *"), self._c
-        rc = _get_pin(c, key, size, view)
+        rc = _get_pin(c, key, klen, view)
         if rc == NOTFOUND:
             return default
         if rc:
@@ -134,7 +134,7 @@ def view_reader(encode: Callable[[Any], bytes], load: Callable[[memoryview], Any
         place = _get_place(txn._c, record_key, len(record_key))
         if place < 0 or views is None:
             return None if place == NOTFOUND else OTHER
-        start = place >> LENGTH_BITS
+        start = place >> PLACE_BITS
         view = views.at(start, start + (place & LENGTH_MASK))
         return load(view) if view else None
 

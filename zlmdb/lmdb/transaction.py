@@ -169,7 +169,7 @@ class Transaction(Writing[V]):
         rc = lib.zl_drop(self._c, dbi, bool(delete))
         if rc:
             raise error("mdb_drop", rc).advise(BUSY_HINT if rc == DBIS_BUSY else "")
-        if delete and dbi > 1:
+        if delete and dbi != MAIN:
             db._invalidate()
             self._pyenv._forget_handle(db)
 

@@ -20,8 +20,8 @@ from zlmdb.lmdb.errors import closed, error
 VALUES_ONLY = "values"
 """As the argument `buffers` of a transaction: views for values, bytes for keys."""
 
-LENGTH_BITS: int = lib.ZL_PLACE_BITS
-LENGTH_MASK = (1 << LENGTH_BITS) - 1
+PLACE_BITS: int = lib.ZL_PLACE_BITS
+LENGTH_MASK = (1 << PLACE_BITS) - 1
 KEY_VIEWS: int = lib.ZL_KEY_VIEWS
 VALUE_VIEWS: int = lib.ZL_VALUE_VIEWS
 

@@ -56,15 +56,15 @@ class Writing(Reading[V]):
         """
         if type(key) is not bytes or type(value) is not bytes:
             key, value = as_record(key, value)
-        ending = self._ending
+        ending = self._ending  # as in _settle(), only faster
         if ending is not None and ending.batches:
             scan.settle(ending.batches)
-        size = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
-        room = len(value)
+        klen = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
+        vlen = len(value)
         if append or not (overwrite and dupdata):
             dupsort = (self._pydb if db is None else db)._flags & DUPSORT
-            room |= bulk.put_flags(dupdata, overwrite, append, dupsort) << ABOVE
-        rc = _put(self._c, key, size, value, room)
+            vlen |= bulk.put_flags(dupdata, overwrite, append, dupsort) << ABOVE
+        rc = _put(self._c, key, klen, value, vlen)
         if rc == 0:
             return True
         if rc == KEYEXIST:
@@ -86,11 +86,9 @@ class Writing(Reading[V]):
             key = as_bytes(key, "key")
         if type(value) is not bytes:
             value = b"" if value is None else as_bytes(value, "value")
-        ending = self._ending
-        if ending is not None and ending.batches:
-            scan.settle(ending.batches)
-        size = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
-        rc = _del(self._c, key, size, value, len(value))
+        self._settle()
+        klen = len(key) if db is None else len(key) | self._pyenv._dbi_of(db) << ABOVE
+        rc = _del(self._c, key, klen, value, len(value))
         if rc == 0:
             return True
         if rc == NOTFOUND:

@@ -8,7 +8,7 @@ For other combinations see `zlmdb.orm.kinds`.
 # ruff: noqa: D101
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from zlmdb.orm.keys import (
@@ -45,13 +45,7 @@ from zlmdb.orm.kinds import (
     UuidSetMap,
 )
 from zlmdb.orm.maps import PersistentMap
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Time = np.datetime64
-else:
-    Time = Any
+from zlmdb.orm.values import Time
 
 Bytes20OrNone, Bytes32OrNone = Bytes20.nullable, Bytes32.nullable
 StringOrNone, TimestampOrNone, UuidOrNone = String.nullable, Timestamp.nullable, Uuid.nullable

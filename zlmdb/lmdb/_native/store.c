@@ -226,9 +226,8 @@ static int zl_put_checked_records(zl_txn *txn, const char *data, size_t len, uns
 }
 
 /* Puts the records of a marshal tuple, keys and values in turn, into the transaction's database, one without
- * duplicates; with flags
- * MDB_NOOVERWRITE none of them if the first key exists.  Returns the length of the value that it has, which is copied
- * to the arena; ZL_WRITTEN if all have been written. */
+ * duplicates; with flags MDB_NOOVERWRITE none of them if the first key exists.  Returns the length of the value that it
+ * has, which is copied to the arena; ZL_WRITTEN if all have been written. */
 int64_t zl_put_records(zl_txn *txn, const char *data, size_t len, unsigned flags) {
     MDB_val old = {0, NULL};
     int64_t n;
