@@ -9,15 +9,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-try:
+from requirements import needed
+
+with needed("artifacts"):
     from artifacts import binaries, contents, platforms, versions
     from artifacts.archive import Artifact, ArtifactError, Fault, open_artifact
     from vendoring.files import sha256
     from vendoring.pins import Pin, Vendor
-except ModuleNotFoundError as error:
-    sys.exit(
-        f"check_artifact.py: the package {error.name} is missing; python -m pip install '.[artifacts]' has it"
-    )
 
 
 def faults(artifact: Artifact, pins: list[Pin]) -> Iterator[Fault]:

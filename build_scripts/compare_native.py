@@ -10,14 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-try:
+from requirements import needed
+
+with needed("artifacts"):
     from artifacts.archive import FLATC, Artifact, ArtifactError, open_artifact
     from artifacts.platforms import platform_of
     from vendoring.files import sha256
-except ModuleNotFoundError as error:
-    sys.exit(
-        f"compare_native.py: the package {error.name} is missing; python -m pip install '.[artifacts]' has it"
-    )
 
 Place = tuple[str, str]
 """Platform, and file name of a native file."""

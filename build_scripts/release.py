@@ -24,6 +24,7 @@ from itertools import product
 from pathlib import Path
 
 from check_artifact import check_all
+from requirements import OLDEST_PYTHON
 from source_date import source_date_epoch
 from vendoring.files import sha256
 from vendoring.pins import ROOT
@@ -43,7 +44,6 @@ import sys, sysconfig
 names = sysconfig.get_config_var("SOABI").split("-")
 print("%d.%d" % sys.version_info[:2], "-".join(names[:2]))
 """
-OLDEST = (3, 11)
 SUMS = "SHA256SUMS"
 
 
@@ -85,10 +85,10 @@ def interpreters(named: Sequence[str]) -> Iterator[Interpreter]:
     chosen = [identify(sys.executable), *map(identify, named)]
     makers: dict[str, str] = {}
     for interpreter in chosen:
-        if interpreter.python < OLDEST:
-            version = ".".join(map(str, interpreter.python))
+        if interpreter.python < OLDEST_PYTHON:
+            version, oldest = (".".join(map(str, each)) for each in (interpreter.python, OLDEST_PYTHON))
             raise ReleaseError(
-                f"{interpreter.program} is Python {version}; wheels are built with 3.11 or newer"
+                f"{interpreter.program} is Python {version}; wheels are built with {oldest} or newer"
             )
         other = makers.setdefault("abi3" if interpreter.abi3 else interpreter.abi, interpreter.program)
         if other is not interpreter.program:

@@ -7,10 +7,12 @@ from itertools import groupby
 from abi3info import DATAS, FUNCTIONS
 from abi3info.models import PyVersion, Symbol
 
+from requirements import OLDEST_PYTHON
+
 from .archive import FLATC, Artifact, Fault
 from .elf import Elf, read_elf
 from .isa import BASELINE, beyond_baseline, harmful
-from .platforms import OLDEST_PYTHON, Platform, platform_of
+from .platforms import Platform, platform_of
 
 LIMITED_API = PyVersion(*OLDEST_PYTHON)
 INIT_FUNCTIONS = {"cpython": "PyInit__lmdb_cffi", "pypy": "_cffi_pypyinit__lmdb_cffi"}

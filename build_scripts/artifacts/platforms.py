@@ -8,6 +8,8 @@ from email.parser import HeaderParser
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from requirements import OLDEST_PYTHON
+
 from .archive import CONDA_MACHINES, Artifact, ArtifactError, Fault
 
 # Of the libraries that the manylinux policies allow, those of the C library itself.
@@ -22,7 +24,6 @@ MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
 LEGACY = {"manylinux2014": "manylinux_2_17", "manylinux2010": "manylinux_2_12", "manylinux1": "manylinux_2_5"}
 MUSLLINUX = re.compile(r"musllinux_\d+_\d+_(\w+)")
 ABI3_SUFFIX = "abi3.so"
-OLDEST_PYTHON = (3, 11)
 ABI3_TAG = "cp{}{}".format(*OLDEST_PYTHON)
 
 INDEX = "info/index.json"

@@ -1,1 +1,1 @@
-"""A conda channel made of what a machine has: interpreters and wheels. `conda_local.py` uses it."""
+"""The conda package of zLMDB, built with rattler's libraries. `conda_package.py` uses it."""

@@ -1,132 +1,47 @@
-"""Make conda packages of an installed Python and of wheels."""
+"""A conda channel in a folder: what it lists, and packages made of files or of wheels."""
 
 import platform
 import re
-import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.parser import HeaderParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from packaging.requirements import Requirement
-from rattler_build import (
-    PlatformConfig,
-    RenderConfig,
-    Stage0Recipe,
-    ToolConfiguration,
-    VariantConfig,
-    assemble_package,
-)
+from rattler_build import assemble_package
 
 SUBDIRS = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 SUBDIR = SUBDIRS[platform.machine()]
 """Where packages for this machine lie in a channel."""
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-UNUSED = shutil.ignore_patterns(
-    "site-packages", "__pycache__", "test", "tests", "idlelib", "lib2to3", "tkinter", "turtledemo", "*.a"
-)
-STUBS = Path(__file__).with_name("stubs.yaml")
+TIMESTAMP = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-class ChannelError(Exception):
-    """A package cannot be made. The message says why."""
-
-
-@dataclass(frozen=True)
-class Python:
-    """An installed CPython."""
-
-    program: Path
-    version: str
-    """With all its parts: `3.12.1`."""
-
-    @property
-    def minor(self) -> str:
-        """`3.12`."""
-        return self.version.rpartition(".")[0]
-
-    @property
-    def prefix(self) -> Path:
-        """Where it is installed."""
-        return self.program.resolve().parents[1]
-
-
-def find_python(program: str) -> Python:
-    """Ask an interpreter for its version. Raises ChannelError if it does not run."""
-    path = shutil.which(program)
-    if not path:
-        raise ChannelError(f"{program} is not on the PATH; --python names an interpreter")
-    ask = "import platform, sys; print(sys.executable, platform.python_version())"
-    said = subprocess.run([path, "-c", ask], check=True, capture_output=True, text=True).stdout
-    executable, version = said.split()
-    return Python(Path(executable), version)
-
-
-def add_python(python: Python, channel: Path) -> None:
-    """Package an interpreter with its standard library, without what is installed in it."""
-    with TemporaryDirectory() as folder:
-        stage = Path(folder)
-        name = f"python{python.minor}"
-        shutil.copytree(python.prefix / "lib" / name, stage / "lib" / name, ignore=UNUSED)
-        shutil.copytree(python.prefix / "include" / name, stage / "include" / name)
-        (stage / "lib" / name / "site-packages").mkdir()
-        (stage / "lib" / name / "site-packages" / "README.txt").write_text("Packages are installed here.\n")
-        (stage / "bin").mkdir()
-        shutil.copy2(python.prefix / "bin" / name, stage / "bin" / name)
-        for alias in ("python", "python3"):
-            (stage / "bin" / alias).symlink_to(name)
-        for library in python.prefix.glob(f"lib/lib{name}.so*"):
-            shutil.copy2(library, stage / "lib", follow_symlinks=False)
-        for binary in _native(stage):
-            _run("strip", "--strip-unneeded", binary)
-            _run("patchelf", "--set-rpath", "$ORIGIN/../lib", binary)
-        _assemble("python", python.version, f"0_cp{python.minor.replace('.', '')}", [], stage, channel)
-
-
-def _native(stage: Path) -> list[Path]:
-    return [stage / "bin" / "python3", *stage.glob("lib/libpython3.*.so.*")]
-
-
-def add_stubs(pythons: list[Python], channel: Path) -> None:
-    """Add packages that only carry relations: which Python has which ABI, what the C library is.
-
-    For every machine, because a package is also built for others than this one.
-    """
-    variants = VariantConfig({"python_version": [python.version for python in pythons]})
-    stubs = Stage0Recipe.from_file(str(STUBS))
-    for subdir in SUBDIRS.values():
-        render = RenderConfig(PlatformConfig(target_platform=subdir))
-        for variant in stubs.render(variants, render):
-            variant.run_build(
-                ToolConfiguration(), output_dir=channel, channels=[channel.as_uri()], no_build_id=True
-            )
-
-
-def add_wheel(wheel: Path, python: Python, channel: Path) -> None:
-    """Package what a wheel installs, for one Python."""
+def add_wheel(wheel: Path, python: str, channel: Path) -> None:
+    """Package what a wheel installs, for one Python: `python` is its whole version, such as `3.12.1`."""
+    minor = python.rpartition(".")[0]
     with TemporaryDirectory() as folder, zipfile.ZipFile(wheel) as archive:
         stage = Path(folder)
-        site = stage / "lib" / f"python{python.minor}" / "site-packages"
+        site = stage / "lib" / f"python{minor}" / "site-packages"
         for member in archive.infolist():
-            place = _place(member.filename, site, stage)
-            if place and not member.is_dir():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(archive.read(member))
-                place.chmod(0o755 if member.external_attr >> 16 & 0o111 else 0o644)
+            path = _installed_path(member.filename, site, stage)
+            if path and not member.is_dir():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(archive.read(member))
+                path.chmod(0o755 if member.external_attr >> 16 & 0o111 else 0o644)
         (metadata,) = site.glob("*.dist-info/METADATA")
         header = HeaderParser().parsestr(metadata.read_text(encoding="utf-8"))
         requirements = map(Requirement, header.get_all("Requires-Dist", []))
-        depends = [f"python {python.minor}.*", *_depends(requirements, python)]
-        build = f"py{python.minor.replace('.', '')}_0"
-        _assemble(_conda_name(header["Name"]), header["Version"], build, depends, stage, channel)
+        depends = [f"python {minor}.*", *_depends(requirements, minor, python)]
+        build = f"py{minor.replace('.', '')}_0"
+        assemble(_conda_name(header["Name"]), header["Version"], build, depends, stage, channel)
 
 
-def _place(member: str, site: Path, stage: Path) -> Path | None:
-    """Where a member of a wheel is installed; None if nothing here needs it."""
+def _installed_path(member: str, site: Path, stage: Path) -> Path | None:
+    """Return where a member of a wheel is installed; None if nothing here needs it."""
     data = re.match(r"[^/]+\.data/(\w+)/(.+)", member)
     if not data:
         return site / member
@@ -134,9 +49,9 @@ def _place(member: str, site: Path, stage: Path) -> Path | None:
     return folders[data[1]] / data[2] if data[1] in folders else None
 
 
-def _depends(requirements: Iterable[Requirement], python: Python) -> Iterator[str]:
-    """Names of what is required for this Python. Versions fit: pip has chosen the wheels for each other."""
-    environment = {"python_version": python.minor, "python_full_version": python.version, "extra": ""}
+def _depends(requirements: Iterable[Requirement], minor: str, python: str) -> Iterator[str]:
+    """Yield the names of what is required. Versions fit: pip has chosen the wheels for each other."""
+    environment = {"python_version": minor, "python_full_version": python, "extra": ""}
     for requirement in requirements:
         if not requirement.marker or requirement.marker.evaluate(environment):
             yield _conda_name(requirement.name)
@@ -146,7 +61,8 @@ def _conda_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _assemble(name: str, version: str, build: str, depends: list[str], stage: Path, channel: Path) -> None:
+def assemble(name: str, version: str, build: str, depends: list[str], stage: Path, channel: Path) -> None:
+    """Make a package for this machine of the files in the folder `stage`."""
     assemble_package(
         name=name,
         version=version.replace("-", "_"),
@@ -156,13 +72,21 @@ def _assemble(name: str, version: str, build: str, depends: list[str], stage: Pa
         files_dir=stage,
         depends=depends,
         compression_level=1,
-        timestamp=LONG_AGO,
+        timestamp=TIMESTAMP,
         detect_prefix=False,
     )
 
 
-def _run(program: str, *arguments: str | Path) -> None:
-    if not shutil.which(program):
-        package = {"strip": "binutils", "patchelf": "patchelf"}[program]
-        raise ChannelError(f"{program} is missing; the system's package {package} has it")
-    subprocess.run([program, *arguments], check=True)
+def index(channel: Path) -> None:
+    """Write a channel's list of packages."""
+    run_rattler(f"await rattler.index.index_fs({str(channel)!r})")
+
+
+def run_rattler(action: str) -> None:
+    """Run rattler in a process of its own, which ends without cleaning up, because that can crash."""
+    program = (
+        "import asyncio, os, sys, rattler, rattler.index\n"
+        f"async def main():\n    {action}\n"
+        "asyncio.run(main())\nsys.stdout.flush()\nos._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -8,7 +8,6 @@ from importlib.resources import files
 
 import pytest
 
-import run_task
 from vendoring.pins import ROOT
 
 MANIFEST = tomllib.loads((ROOT / "pixi.toml").read_text())
@@ -50,35 +49,3 @@ def test_the_tasks():
 def test_a_task_calls_what_is_there(name):
     for path in re.findall(r"(?:build_scripts|recipe|examples|benchmarks|tests)/[\w./]+", TASKS[name]["cmd"]):
         assert (ROOT / path).exists(), path
-
-
-def test_the_toolchain_is_the_one_of_the_build():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    pinned = re.search(r"ziglang==[\d.]+", str(project["tool"]["scikit-build"]["overrides"]))
-    assert f"ziglang{MANIFEST['pypi-dependencies']['ziglang']}" == pinned[0]
-
-
-def test_the_stand_in_runs_dependencies_first_and_once():
-    tasks = {"a": {"depends-on": ["b", "c"]}, "b": {"depends-on": ["c"]}, "c": {}}
-    assert list(run_task.in_order(tasks, "a")) == ["c", "b", "a"]
-
-
-def test_the_stand_in_refuses_a_circle():
-    with pytest.raises(ValueError, match="a -> b -> a"):
-        list(run_task.in_order({"a": {"depends-on": ["b"]}, "b": {"depends-on": ["a"]}}, "a"))
-
-
-def test_the_stand_in_runs_a_task(tmp_path, monkeypatch, capfd):
-    (tmp_path / "pixi.toml").write_text(
-        "activation.env = { GREETING = 'hello' }\n"
-        "[tasks]\nfirst = { cmd = 'echo $GREETING' }\n"
-        "[feature.more.tasks]\nsecond = { cmd = 'exit 3', depends-on = ['first'] }\n"
-    )
-    monkeypatch.setattr(run_task, "ROOT", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["run_task.py", "second"])
-    assert run_task.main() == 3
-    assert "hello" in capfd.readouterr().out
-
-
-def test_every_task_is_known_to_the_stand_in():
-    assert run_task.read_tasks(MANIFEST) == TASKS

@@ -36,7 +36,7 @@ def run(script: str, bare: Path, words: list[str]) -> subprocess.CompletedProces
     folders = {name: bare / name for name in ("new", "root", "arm64", "musl")}
     arguments = [word.format(**folders) for word in words]
     environment = {"PATH": str(bare / "bin"), "HOME": os.environ.get("HOME", "/")}
-    command = ["/bin/sh", str(ROOT / "build_scripts" / script), *arguments]
+    command = ["/bin/sh", str(ROOT / "build_scripts" / "stand_ins" / script), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -1,7 +1,7 @@
-"""Run a task of pixi.toml, with what it depends on, where pixi is not to be had: `run_task.py TASK`.
+"""Run a task of pixi.toml, with what it depends on, where pixi is not to be had: `pixi_run.py TASK`.
 
-A stand-in that tests the tasks, not pixi: it neither solves nor installs, but uses the Python environment
-that is active. With `--list` it prints the tasks.
+It tests the tasks, not pixi: it neither solves nor installs, but uses the Python environment that is active.
+With `--list` it prints the tasks.
 """
 
 import argparse
@@ -13,20 +13,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 Tasks = Mapping[str, Mapping[str, Any]]
 
 
 def read_tasks(manifest: Mapping[str, Any]) -> Tasks:
-    """All tasks of a manifest, by name: its own, and those of its features."""
+    """Return all tasks of a manifest, by name: its own, and those of its features."""
     tables = [manifest, *manifest.get("feature", {}).values()]
     return {name: task for table in tables for name, task in table.get("tasks", {}).items()}
 
 
 def in_order(tasks: Tasks, name: str) -> Iterator[str]:
-    """The names of a task and of all that it depends on, each once, and each after its own dependencies.
+    """Yield the names of a task and of all that it depends on, each once, and each after its dependencies.
 
-    Raises KeyError if there is no such task, ValueError if it depends on itself.
+    Raises:
+        KeyError: There is no such task.
+        ValueError: It depends on itself.
     """
     done: list[str] = []
 
@@ -43,7 +45,7 @@ def in_order(tasks: Tasks, name: str) -> Iterator[str]:
 
 
 def main() -> int:
-    """Run as a program. Returns the exit status of the first command that fails."""
+    """Run as a program. Return the exit status of the first command that fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task", nargs="?")
     parser.add_argument("--list", action="store_true", help="print the tasks")

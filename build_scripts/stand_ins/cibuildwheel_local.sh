@@ -8,11 +8,11 @@
 # cibuildwheel is the one of the Python environment that is active. docs/native-build.md has an example.
 set -eu
 
-repository=$(cd "$(dirname "$0")/.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
 image=localhost/zlmdb-manylinux
 
 missing() {
-  echo "cibuildwheel_local.sh: $1 is missing; $2 has it" >&2
+  echo "cibuildwheel_local.sh: $1 is missing; $2" >&2
   exit 1
 }
 
@@ -21,9 +21,9 @@ if [ $# -lt 2 ] || [ ! -d "$1" ]; then
   exit 2
 fi
 for tool in podman crun; do
-  command -v "$tool" > /dev/null || missing "$tool" "the system's package $tool"
+  command -v "$tool" > /dev/null || missing "$tool" "the system's package $tool has it"
 done
-python -c "import cibuildwheel" 2> /dev/null || missing cibuildwheel "PyPI's package cibuildwheel"
+python -c "import cibuildwheel" 2> /dev/null || missing cibuildwheel "python build_scripts/requirements.py wheels installs it"
 
 # In a mount namespace of its own, /sys/fs/cgroup is of the one kind that crun wants; hosts may mix two.
 if [ -z "${OWN_MOUNTS:-}" ]; then
@@ -32,7 +32,7 @@ if [ -z "${OWN_MOUNTS:-}" ]; then
 fi
 mount --make-rprivate /
 mount -t cgroup2 none /sys/fs/cgroup
-export CONTAINERS_CONF="$repository/build_scripts/toolchains/containers.conf"
+export CONTAINERS_CONF="$here/containers.conf"
 
 root=$1
 shift
@@ -57,7 +57,7 @@ podman run $reach --env=PIP_ROOT_USER_ACTION=ignore --name zlmdb-image "$image-r
 podman commit -q zlmdb-image "$image" > /dev/null
 podman rm zlmdb-image > /dev/null
 
-cd "$repository"
+cd "$here/../.."
 # The stable ABI is audited apart: for that, cibuildwheel downloads a program that is in no package index.
 export CIBW_AUDIT_COMMAND="${CIBW_AUDIT_COMMAND-}" CIBW_DEPENDENCY_VERSIONS=latest CIBW_PLATFORM=linux
 export CIBW_CONTAINER_ENGINE="podman; create_args: $reach"

@@ -5,7 +5,7 @@ downloads; builds `recipe/` for x86-64 and ARM64 with the engine of rattler-buil
 tests where it can; builds all of it again, and compares; installs the package with the solver of rattler into
 a fresh environment of each Python; and runs the demo there.
 
-Run it in an environment of its own: `python -m pip install packaging py-rattler-build py-rattler zstandard`.
+Run it in an environment of its own, with what `python build_scripts/requirements.py conda` installs.
 """
 
 import argparse
@@ -16,63 +16,49 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-try:
-    from conda.channel import (
-        SUBDIR,
-        SUBDIRS,
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where the build is
+
+from requirements import EXTRAS, PROJECT, needed, of_the_build
+
+with needed("conda"):
+    from conda.channel import SUBDIR, SUBDIRS, index, run_rattler
+    from conda.package import build, variants
+    from stand_ins.conda_channel import (
         ChannelError,
         Python,
         add_python,
+        add_requirements,
         add_stubs,
-        add_wheel,
         find_python,
-    )
-    from conda.environments import index, install
-    from conda.package import build
-except ModuleNotFoundError as error:
-    sys.exit(
-        f"conda_local.py: the package {error.name} is missing;"
-        " python -m pip install packaging py-rattler-build py-rattler zstandard"
     )
 
 from source_date import source_date_epoch
 from vendoring.pins import ROOT
 
-BUILD = (
-    "pip",
-    "scikit-build-core>=1.1",
-    "cmake",
-    "ninja",
-    "cffi==2.1.1",
-    "ziglang==0.17.1",
-    "unidiff",
-    "unearth",
-)
-RUN = ("cffi", "cbor2", "click", "pip")
-DEMO = ("airportsdata", "rich")
+BUILD = (*of_the_build(), "cmake", "ninja")
+DEMO = tuple(EXTRAS["examples"])
+RUN = (*PROJECT["project"]["dependencies"], "pip")
 
 
-def make_channel(pythons: Sequence[Python], folder: Path) -> Path:
-    """Fill a channel with the Pythons, and with what the recipe and the demo require. Returns its folder."""
+def make_channel(pythons: Sequence[Python], tree: Path, folder: Path) -> Path:
+    """Fill a channel with the Pythons, and with what the recipe and the demo require. Return its folder."""
     channel = folder / "channel"
     (channel / SUBDIR).mkdir(parents=True)
     for number, python in enumerate(pythons):
         print(f"packaging Python {python.version} and wheels for it", flush=True)
         add_python(python, channel)
-        wheels = folder / "wheels" / python.minor
         wanted = [*RUN, *DEMO, *(BUILD if number == 0 else ())]
-        download = ["-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", str(wheels), *wanted]
-        subprocess.run([python.program, *download], check=True)
-        for wheel in sorted(wheels.glob("*.whl")):
-            add_wheel(wheel, python, channel)
-    index(channel)
-    add_stubs(list(pythons), channel)
-    index(channel)
+        add_requirements(python, wanted, folder / "wheels" / python.minor, channel)
+    add_stubs(pythons, variants(tree)["c_stdlib_version"][0], channel)
     return channel
 
 
 def unpack(sdist: Path, folder: Path) -> Path:
-    """Unpack an sdist and return the folder of its tree. Raises ChannelError."""
+    """Unpack an sdist and return the folder of its tree.
+
+    Raises:
+        ChannelError: The sdist cannot be read.
+    """
     try:
         with tarfile.open(sdist) as archive:
             archive.extractall(folder, filter="data")
@@ -83,7 +69,11 @@ def unpack(sdist: Path, folder: Path) -> Path:
 
 
 def build_twice(tree: Path, channel: Path, python: Python, folder: Path) -> list[Path]:
-    """Build the package for each machine, and again elsewhere. Raises ChannelError if the two differ."""
+    """Build the package for each machine, and again elsewhere.
+
+    Raises:
+        ChannelError: The two differ.
+    """
     seconds = int(source_date_epoch(tree))
     packages = []
     for subdir in sorted(SUBDIRS.values(), key=lambda each: each != SUBDIR):
@@ -96,6 +86,16 @@ def build_twice(tree: Path, channel: Path, python: Python, folder: Path) -> list
             raise ChannelError(f"{first} and {second} differ")
         packages.append(first)
     return packages
+
+
+def install(channels: Sequence[Path], specs: Sequence[str], prefix: Path) -> None:
+    """Solve and install an environment."""
+    uris = [channel.as_uri() for channel in channels]
+    run_rattler(
+        f"records = await rattler.solve({uris!r}, {list(specs)!r},"
+        " virtual_packages=rattler.VirtualPackage.detect(), gateway=rattler.Gateway(show_progress=False))\n"
+        f"    await rattler.install(records, {str(prefix)!r}, show_progress=False)"
+    )
 
 
 def try_out(output: Path, channel: Path, python: Python, folder: Path) -> None:
@@ -115,7 +115,7 @@ def try_out(output: Path, channel: Path, python: Python, folder: Path) -> None:
 
 
 def main() -> int:
-    """Run as a program. Returns the exit status."""
+    """Run as a program. Return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -132,7 +132,7 @@ def main() -> int:
         sdist = options.sdist or next(ROOT.glob("dist/zlmdb-*.tar.gz"), ROOT / "dist" / "zlmdb.tar.gz")
         tree = unpack(sdist, folder / "tree")
         pythons = [find_python(program) for program in options.python or ("python3.11", "python3.13")]
-        channel = make_channel(pythons, folder)
+        channel = make_channel(pythons, tree, folder)
         packages = build_twice(tree, channel, pythons[0], folder)
         index(folder / "output")
         for python in pythons:
