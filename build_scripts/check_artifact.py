@@ -30,7 +30,7 @@ def faults(artifact: Artifact, pins: list[Pin]) -> Iterator[Fault]:
 
 
 def check_all(paths: Sequence[Path]) -> bool:
-    """Check packages and print the result. True if all are without fault."""
+    """Check packages, print the result, and return whether all are without fault."""
     pins = Vendor().pins()
     sound, artifacts = True, []
     for path in paths:
@@ -42,12 +42,12 @@ def check_all(paths: Sequence[Path]) -> bool:
             found = [Fault("package", path.name, str(error))]
         sound &= not found
         _report(path, found)
-    between = list(versions.check_same_reflection(artifacts))
-    for fault in between:
+    differing = list(versions.check_same_reflection(artifacts))
+    for fault in differing:
         print(f"  {fault}")
     if artifacts and not any(map(versions.runs_here, artifacts)):
         print("not checked: reflection.bfbs against its compiler, because no flatc among these runs here")
-    return sound and not between
+    return sound and not differing
 
 
 def _report(path: Path, found: list[Fault]) -> None:
@@ -59,7 +59,7 @@ def _report(path: Path, found: list[Fault]) -> None:
 
 
 def main() -> int:
-    """Run as a program. Returns the exit status."""
+    """Run as a program. Return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("packages", nargs="+", type=Path, metavar="WHEEL|CONDA")
     return 0 if check_all(parser.parse_args().packages) else 1

@@ -17,15 +17,18 @@ with needed("artifacts"):
     from artifacts.platforms import platform_of
     from vendoring.files import sha256
 
-Place = tuple[str, str]
-"""Platform, and file name of a native file."""
 SUFFIXES = (".whl", ".conda")
+NativeFile = tuple[str, str]
+"""The platform and the name of a native file."""
 
 
-def places(artifact: Artifact) -> Mapping[Place, str]:
-    """The sha256 of each native file, by what it is for. Raises ArtifactError.
+def native_files(artifact: Artifact) -> Mapping[NativeFile, str]:
+    """Return the sha256 of each native file, by what it is for.
 
     flatc is the same for all Pythons; the module's name says for which it is.
+
+    Raises:
+        ArtifactError: The package does not say what it is for.
     """
     platform = platform_of(artifact)
     system = f"{platform.machine} {'glibc' if platform.glibc else 'musl'}"
@@ -35,29 +38,31 @@ def places(artifact: Artifact) -> Mapping[Place, str]:
     }
 
 
-def compare(artifacts: Sequence[Artifact]) -> tuple[list[str], bool]:
-    """The table, line by line, and whether all that can be compared is equal. Raises ArtifactError."""
-    found: dict[Place, list[tuple[str, str]]] = defaultdict(list)
+def compare(artifacts: Sequence[Artifact]) -> tuple[list[str], list[bool]]:
+    """Compare the native files of packages.
+
+    Returns:
+        A table, line by line, and for each file that is in several packages whether all copies are equal.
+
+    Raises:
+        ArtifactError: A package does not say what it is for.
+    """
+    found: dict[NativeFile, list[tuple[str, str]]] = defaultdict(list)
     for artifact in artifacts:
-        for place, digest in places(artifact).items():
-            found[place].append((digest, artifact.name))
-    lines, equal = [], True
+        for native_file, digest in native_files(artifact).items():
+            found[native_file].append((digest, artifact.name))
+    lines, equal = [], []
     for (system, file), copies in sorted(found.items()):
-        same = len({digest for digest, _ in copies}) == 1
-        equal &= same
-        lines.append(f"{system}  {file}: {_verdict(len(copies), same)}")
-        lines += [f"  {digest}  {name}" for digest, name in copies]
+        verdict = "one copy, nothing to compare with"
+        if len(copies) > 1:
+            equal.append(len({digest for digest, _ in copies}) == 1)
+            verdict = f"{len(copies)} copies, {'equal' if equal[-1] else 'DIFFERENT'}"
+        lines += [f"{system}  {file}: {verdict}", *(f"  {digest}  {name}" for digest, name in copies)]
     return lines, equal
 
 
-def _verdict(copies: int, same: bool) -> str:
-    if copies == 1:
-        return "one copy, nothing to compare with"
-    return f"{copies} copies, equal" if same else f"{copies} copies, DIFFERENT"
-
-
 def packages(arguments: Iterable[Path]) -> list[Path]:
-    """The files that are named, and the packages in the folders that are named."""
+    """Return the files that are named, and the packages in the folders that are named."""
     return [
         path
         for argument in arguments
@@ -67,7 +72,7 @@ def packages(arguments: Iterable[Path]) -> list[Path]:
 
 
 def main() -> int:
-    """Run as a program. Returns the exit status."""
+    """Run as a program. Return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("packages", nargs="+", type=Path, metavar="PACKAGE|FOLDER")
     try:
@@ -77,10 +82,9 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print("\n".join(lines))
-    compared = any("nothing to compare" not in line for line in lines if not line.startswith(" "))
-    if not compared:
+    if not equal:
         print("error: no native file is in more than one of these packages", file=sys.stderr)
-    return 0 if equal and compared else 1
+    return 0 if equal and all(equal) else 1
 
 
 if __name__ == "__main__":

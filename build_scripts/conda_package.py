@@ -13,7 +13,7 @@ from pathlib import Path
 from requirements import ZIG, needed
 
 with needed("conda"):
-    from conda.channel import SUBDIR, SUBDIRS, add_wheel, index
+    from conda.channel import SUBDIR, SUBDIRS, assemble, index
     from conda.package import build, variants
 
 from source_date import source_date_epoch
@@ -23,13 +23,12 @@ from vendoring.pins import ROOT
 def make_channel(folder: Path) -> Path:
     """Make a channel of what conda-forge lacks, the compiler, and return its folder."""
     (zig,) = [requirement for requirement in ZIG if requirement.startswith("ziglang")]
-    download = ["-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(folder), zig]
-    subprocess.run([sys.executable, *download], check=True)
-    (wheel,) = folder.glob("*.whl")
-    channel = folder / "channel"
-    (channel / SUBDIR).mkdir(parents=True)
     (python,) = variants(ROOT)["python"]
-    add_wheel(wheel, f"{python}.0", channel)
+    channel, stage = folder / "channel", folder / "stage"
+    site = stage / "lib" / f"python{python}" / "site-packages"
+    install = ["-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target", site, zig]
+    subprocess.run([sys.executable, *install], check=True)
+    assemble("ziglang", zig.partition("==")[2], "0", [f"python {python}.*"], stage, channel)
     index(channel)
     return channel
 

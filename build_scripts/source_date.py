@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def source_date_epoch(tree: Path) -> str:
-    """Seconds since 1970: `$SOURCE_DATE_EPOCH`, else the time of the tree's commit, else of its sdist."""
+    """Return seconds since 1970: `$SOURCE_DATE_EPOCH`, else the time of the commit, else of the sdist."""
     if set_by_user := os.environ.get("SOURCE_DATE_EPOCH"):
         return set_by_user
     if (tree / ".git").exists():

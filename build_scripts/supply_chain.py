@@ -32,7 +32,7 @@ zLMDB's own code is under the MIT licence (see LICENSE). This package also conta
 
 
 def bill_of_materials(vendor: Vendor, release: str, zig: str) -> Json:
-    """The CycloneDX 1.6 document for the `release` of zLMDB.
+    """Return the CycloneDX 1.6 document for the `release` of zLMDB.
 
     `zig` is the version of the release toolchain, whose C++ runtime is then part of flatc; empty for another.
     """
@@ -114,7 +114,7 @@ def _file(pin: Pin, file: str, digest: str) -> Json:
 
 
 def _patches(vendor: Vendor, pin: Pin) -> Iterator[tuple[Json, str]]:
-    """Each patch in the order of application, and its sha256."""
+    """Yield each patch in the order of application, and its sha256."""
     for file in pin.series:
         yield _patch(f"{pin.name}/{file}"), pin.files[file]
     own = vendor.own_patches(pin.name)
@@ -147,28 +147,27 @@ def _runtime_of_zig(zig: str) -> Json:
 
 
 def notice(pins: Sequence[Pin], release: str) -> str:
-    """The text that names the third-party components, their authors' pages, licences and changes."""
+    """Return the text that names the third-party components, their authors' pages, licences and changes."""
     paragraphs = [FIRST_LINES.format(release=release, license=LICENSE_EXPRESSION)]
     for pin in pins:
         texts = " and ".join(f"{pin.name}/{file}" for file in pin.license_files)
+        number = len(pin.series) + len(pin.own)
+        changes = f"Modified by {number} patches, which {Path(SBOM).name} lists." if number else "Unmodified."
         paragraphs.append(
             f"{pin.name.partition('-')[0]} {pin.version} ({DESCRIPTIONS.get(pin.name, '')})\n"
             f"  {pin.homepage}\n"
             f"  Licence: {pin.license}; the text is in {texts}\n"
-            f"  {_changes(pin)}\n"
+            f"  {changes}\n"
         )
     return "\n".join(paragraphs)
 
 
-def _changes(pin: Pin) -> str:
-    number = len(pin.series) + len(pin.own)
-    if not number:
-        return "Unmodified."
-    return f"Modified by {number} patches, which {SBOM.rpartition('/')[2]} lists."
-
-
 def files(vendor: Vendor, release: str, zig: str) -> Mapping[str, bytes]:
-    """What belongs into the metadata folder of a package, by its path there. Raises VendorError."""
+    """Return what belongs into the metadata folder of a package, by its path there.
+
+    Raises:
+        VendorError: A pin is malformed.
+    """
     pins = vendor.pins()
     document = json.dumps(bill_of_materials(vendor, release, zig), indent=1, ensure_ascii=False) + "\n"
     texts = {
@@ -180,7 +179,7 @@ def files(vendor: Vendor, release: str, zig: str) -> Mapping[str, bytes]:
 
 
 def main() -> int:
-    """Run as a program by `CMakeLists.txt`. Returns the exit status."""
+    """Run as a program by `CMakeLists.txt`. Return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--version", required=True, help="the version of zLMDB")
     parser.add_argument("--toolchain", choices=("system", "zig"), default="system")

@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit status: 0, or 1 after a message on stderr."""
+    """Run one command. Return its exit status: 0, or 1 after a message on stderr."""
     options = _parser().parse_args(arguments)
     try:
         options.run(Vendor(options.root), options)

@@ -7,7 +7,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +20,8 @@ CONDA_SITE_PACKAGES = "site-packages/"
 CONDA_MACHINES = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}
 
 # Ten times what a package of zLMDB has: more is no such package, but may fill the memory.
-MOST_BYTES = 64 * 2**20
-MOST_FILES = 2_000
+MAX_BYTES = 64 * 2**20
+MAX_FILES = 2_000
 ENCRYPTED = 1  # of the flags of a member of a zip file
 NAME = re.compile(r"[^/\\:\x00-\x1f]+")
 """A part of a path inside an archive that means the same on every system."""
@@ -88,7 +88,11 @@ class Artifact:
 
     @cached_property
     def dist_info(self) -> str:
-        """The metadata folder, with a trailing slash. Raises ArtifactError if there is not exactly one."""
+        """The metadata folder, with a trailing slash.
+
+        Raises:
+            ArtifactError: There is not exactly one.
+        """
         folders = {file.partition("/")[0] for file in self.files}
         found = sorted(folder for folder in folders if folder.endswith(".dist-info"))
         if len(found) != 1:
@@ -96,15 +100,30 @@ class Artifact:
         return f"{found[0]}/"
 
     def metadata(self, file: str) -> str | None:
-        """The text of a file of the metadata folder; None if it is not there. Raises ArtifactError."""
+        """Return the text of a file of the metadata folder; None if it is not there.
+
+        Raises:
+            ArtifactError: The file is not UTF-8, or there is not exactly one folder.
+        """
         entry = self.files.get(self.dist_info + file)
         try:
             return entry.data.decode() if entry else None
         except UnicodeDecodeError as error:
             raise ArtifactError(f"{self.dist_info}{file} is not UTF-8: {error}") from error
 
+    def check_metadata(
+        self, rule: str, file: str, check: Callable[["Artifact", str, str], Iterator[Fault]]
+    ) -> Iterator[Fault]:
+        """Yield what `check` finds, given the path and the text of a file of the metadata folder."""
+        content, path = self.metadata(file), self.dist_info + file
+        yield from [Fault(rule, path, "missing")] if content is None else check(self, path, content)
+
     def conda_info(self, file: str) -> dict[str, Any]:
-        """A JSON object of a conda package. Raises ArtifactError if it is missing or no object."""
+        """Return a JSON object of a conda package.
+
+        Raises:
+            ArtifactError: It is missing, or no object.
+        """
         try:
             content = json.loads(self.info[file].data)
         except (KeyError, ValueError, RecursionError) as error:
@@ -115,7 +134,11 @@ class Artifact:
 
 
 def open_artifact(path: Path) -> Artifact:
-    """Read a wheel (`.whl`) or a conda package (`.conda`) into memory. Raises ArtifactError."""
+    """Read a wheel (`.whl`) or a conda package (`.conda`) into memory.
+
+    Raises:
+        ArtifactError: The file cannot be read, or is neither.
+    """
     readers = {".whl": _read_wheel, ".conda": _read_conda}
     if path.suffix not in readers:
         raise ArtifactError(f"{path}: neither a wheel (.whl) nor a conda package (.conda)")
@@ -141,8 +164,8 @@ def _read_conda(path: Path) -> Artifact:
 def _read_zip(path: Path) -> dict[str, Entry]:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        _refuse_excess(len(members), MOST_FILES, "files")
-        _refuse_excess(sum(member.file_size for member in members), MOST_BYTES, "bytes")
+        _refuse_excess(len(members), MAX_FILES, "files")
+        _refuse_excess(sum(member.file_size for member in members), MAX_BYTES, "bytes")
         for member in members:
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError(f"{member.filename} is packed by a method that installers need not know")
@@ -159,11 +182,11 @@ def _read_tar(compressed: bytes) -> dict[str, Entry]:
     import zstandard
 
     try:
-        unpacked = zstandard.ZstdDecompressor().stream_reader(compressed).read(MOST_BYTES + 1)
-        _refuse_excess(len(unpacked), MOST_BYTES, "bytes")
+        unpacked = zstandard.ZstdDecompressor().stream_reader(compressed).read(MAX_BYTES + 1)
+        _refuse_excess(len(unpacked), MAX_BYTES, "bytes")
         with tarfile.open(fileobj=io.BytesIO(unpacked)) as archive:
             members = archive.getmembers()
-            _refuse_excess(len(members), MOST_FILES, "files")
+            _refuse_excess(len(members), MAX_FILES, "files")
             return _collect(
                 (member.name, _tar_entry(archive, member)) for member in members if not member.isdir()
             )
@@ -177,13 +200,13 @@ def _tar_entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     return Entry(content.read() if content else b"", kind | member.mode)
 
 
-def _refuse_excess(number: int, most: int, what: str) -> None:
-    if number > most:
-        raise ValueError(f"{number:,} {what} are too many: {most:,} are allowed")
+def _refuse_excess(number: int, maximum: int, what: str) -> None:
+    if number > maximum:
+        raise ValueError(f"{number:,} {what} are too many: {maximum:,} are allowed")
 
 
 def _collect(entries: Iterable[tuple[str, Entry]]) -> dict[str, Entry]:
-    """The files by name. Raises ValueError if one would land elsewhere than it says, or on another."""
+    """Return the files by name. ValueError tells of one that lands elsewhere than it says, or on another."""
     files: dict[str, Entry] = {}
     for name, entry in entries:
         if not all(NAME.fullmatch(part) and part not in {".", ".."} for part in name.split("/")):

@@ -20,12 +20,12 @@ INIT_FUNCTIONS = {"cpython": "PyInit__lmdb_cffi", "pypy": "_cffi_pypyinit__lmdb_
 # Absolute paths of places where things are built.
 BUILD_PATH = re.compile(rb"/(?:home|root|tmp|var/tmp|builds?|project|work|workspace|opt|Users)/[\w./+-]{2,}")
 LEFTOVER_SECTIONS = re.compile(r"\.(debug_\w+|zdebug_\w+|symtab|strtab|gnu_debuglink|gnu_debugdata|stab\w*)")
-MANY = 3
+MAX_SHOWN = 3
 
 
 def check(artifact: Artifact) -> Iterator[Fault]:
     """Yield what is wrong with the native files of `artifact`."""
-    yield from _which(artifact)
+    yield from _check_presence(artifact)
     platform = platform_of(artifact)
     for file, content in artifact.native.items():
         try:
@@ -33,10 +33,10 @@ def check(artifact: Artifact) -> Iterator[Fault]:
         except ValueError as error:
             yield Fault("elf", file, str(error))
             continue
-        exports = _program_exports(elf) if file == FLATC else _module_exports(elf, platform)
-        target = [*_machine(elf, platform), *_libraries(elf, platform), *_instructions(elf)]
-        leftovers = [*_leftovers(elf), *_build_paths(content)]
-        for rule, reason in [*target, *_hardening(elf), *exports, *leftovers]:
+        exports = _check_program_exports(elf) if file == FLATC else _check_module_exports(elf, platform)
+        target = [*_check_machine(elf, platform), *_check_libraries(elf, platform), *_check_instructions(elf)]
+        leftovers = [*_check_leftovers(elf), *_check_build_paths(content)]
+        for rule, reason in [*target, *_check_hardening(elf), *exports, *leftovers]:
             yield Fault(rule, file, reason)
 
 
@@ -44,7 +44,7 @@ Finding = tuple[str, str]
 """Name of the broken rule, and the reason."""
 
 
-def _which(artifact: Artifact) -> Iterator[Fault]:
+def _check_presence(artifact: Artifact) -> Iterator[Fault]:
     for file in artifact.native.keys() - {FLATC, artifact.module}:
         yield Fault("contents", file, "a native file that does not belong here")
     if not artifact.module:
@@ -53,29 +53,29 @@ def _which(artifact: Artifact) -> Iterator[Fault]:
         yield Fault("contents", FLATC, "missing, or no ELF file")
 
 
-def _machine(elf: Elf, platform: Platform) -> Iterator[Finding]:
+def _check_machine(elf: Elf, platform: Platform) -> Iterator[Finding]:
     if elf.machine != platform.machine:
         yield "machine", f"is for {elf.machine}, but the package for {platform.machine}"
 
 
-def _libraries(elf: Elf, platform: Platform) -> Iterator[Finding]:
+def _check_libraries(elf: Elf, platform: Platform) -> Iterator[Finding]:
     for library in elf.needed:
         if library not in platform.libraries:
             allowed = ", ".join(sorted(platform.libraries))
             yield "libraries", f"needs {library}; the platform has only {allowed}"
     for library, versions in elf.versions.items():
         for version in versions:
-            if platform.glibc and _glibc(version) > platform.glibc:
+            if platform.glibc and _glibc_version(version) > platform.glibc:
                 limit = ".".join(map(str, platform.glibc))
                 yield "glibc", f"needs {version} of {library}, newer than the {limit} of the package's tag"
 
 
-def _glibc(version: str) -> tuple[int, ...]:
+def _glibc_version(version: str) -> tuple[int, ...]:
     name, _, numbers = version.partition("_")
     return tuple(map(int, numbers.split("."))) if name == "GLIBC" and numbers[:1].isdigit() else ()
 
 
-def _hardening(elf: Elf) -> Iterator[Finding]:
+def _check_hardening(elf: Elf) -> Iterator[Finding]:
     if not elf.position_independent:
         yield "hardening", "is not position-independent (compile with -fPIC, link with -pie)"
     if not elf.relro:
@@ -90,7 +90,7 @@ def _hardening(elf: Elf) -> Iterator[Finding]:
         yield "hardening", "relocations change its code (compile with -fPIC)"
 
 
-def _instructions(elf: Elf) -> Iterator[Finding]:
+def _check_instructions(elf: Elf) -> Iterator[Finding]:
     if not elf.code:
         yield "instructions", "no section of code, so nothing can be checked"
     if elf.machine not in BASELINE:
@@ -105,18 +105,18 @@ def _instructions(elf: Elf) -> Iterator[Finding]:
         )
 
 
-def _program_exports(elf: Elf) -> Iterator[Finding]:
+def _check_program_exports(elf: Elf) -> Iterator[Finding]:
     if elf.exported:
-        yield "exports", f"a program, but it exports {_some(elf.exported)}"
+        yield "exports", f"a program, but it exports {_shortened(elf.exported)}"
 
 
-def _module_exports(elf: Elf, platform: Platform) -> Iterator[Finding]:
+def _check_module_exports(elf: Elf, platform: Platform) -> Iterator[Finding]:
     init = INIT_FUNCTIONS[platform.implementation]
     if elf.exported != (init,):
-        yield "exports", f"must export {init} alone, but exports {_some(elf.exported) or 'nothing'}"
+        yield "exports", f"must export {init} alone, but exports {_shortened(elf.exported) or 'nothing'}"
     python = [name for name in elf.imported if re.match(r"_?Py", name)]
     if platform.implementation == "pypy" and python:
-        yield "abi", f"needs {_some(python)} of CPython, but is for PyPy"
+        yield "abi", f"needs {_shortened(python)} of CPython, but is for PyPy"
     if platform.abi3:
         for name in python:
             if reason := _not_limited(name):
@@ -124,14 +124,14 @@ def _module_exports(elf: Elf, platform: Platform) -> Iterator[Finding]:
 
 
 def _not_limited(name: str) -> str | None:
-    """Why a symbol is not in the stable ABI of the oldest Python that is supported; None if it is."""
+    """Return why a symbol is not in the stable ABI of the oldest Python that is supported; None if it is."""
     known = FUNCTIONS.get(Symbol(name)) or DATAS.get(Symbol(name))
     if known is None:
         return "which is not in the stable ABI"
     return f"which is new in Python {known.added}" if known.added > LIMITED_API else None
 
 
-def _leftovers(elf: Elf) -> Iterator[Finding]:
+def _check_leftovers(elf: Elf) -> Iterator[Finding]:
     if elf.search_paths:
         yield "rpath", f"looks for libraries in {', '.join(elf.search_paths)}"
     if elf.has_build_id:
@@ -141,11 +141,11 @@ def _leftovers(elf: Elf) -> Iterator[Finding]:
             yield "debug", f"has a section {section} (link with -s)"
 
 
-def _build_paths(content: bytes) -> Iterator[Finding]:
+def _check_build_paths(content: bytes) -> Iterator[Finding]:
     for match in BUILD_PATH.finditer(content):
         yield "build-path", f"holds the path {match.group().decode()} at offset {match.start():#x}"
 
 
-def _some(names: list[str] | tuple[str, ...]) -> str:
-    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
-    return ", ".join(names[:MANY]) + more
+def _shortened(names: list[str] | tuple[str, ...]) -> str:
+    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(names[:MAX_SHOWN]) + more

@@ -53,9 +53,9 @@ def check(artifact: Artifact, pins: list[Pin]) -> Iterator[Fault]:
             yield Fault("contents", file, "missing")
     for file, entry in artifact.files.items():
         yield from _check_file(artifact, file, entry)
-    yield from _check_metadata(artifact)
+    yield from artifact.check_metadata("contents", "METADATA", _check_metadata)
     if artifact.is_wheel:
-        yield from _check_record(artifact)
+        yield from artifact.check_metadata("record", "RECORD", _check_record)
     else:
         yield from _check_paths(artifact)
         yield from _check_entry_points(artifact)
@@ -95,12 +95,7 @@ def _check_file(artifact: Artifact, file: str, entry: Entry) -> Iterator[Fault]:
         yield Fault("mode", file, f"mode {mode:o}: writable by others than its owner, or run as its owner")
 
 
-def _check_metadata(artifact: Artifact) -> Iterator[Fault]:
-    file = f"{artifact.dist_info}METADATA"
-    content = artifact.metadata("METADATA")
-    if content is None:
-        yield Fault("contents", file, "missing")
-        return
+def _check_metadata(artifact: Artifact, file: str, content: str) -> Iterator[Fault]:
     header = HeaderParser().parsestr(content)
     if header["License-Expression"] != LICENSE_EXPRESSION:
         found = header["License-Expression"]
@@ -114,13 +109,8 @@ def _check_metadata(artifact: Artifact) -> Iterator[Fault]:
         yield Fault("version", file, f"states {stated}, which differs from the name {' and '.join(differ)}")
 
 
-def _check_record(artifact: Artifact) -> Iterator[Fault]:
+def _check_record(artifact: Artifact, record: str, content: str) -> Iterator[Fault]:
     """Compare RECORD with the files, as the wheel format asks of installers."""
-    record = f"{artifact.dist_info}RECORD"
-    content = artifact.metadata("RECORD")
-    if content is None:
-        yield Fault("record", record, "missing")
-        return
     try:
         rows = [row for row in csv.reader(io.StringIO(content), strict=True) if row]
     except csv.Error as error:
@@ -170,7 +160,7 @@ def _record_hash(content: bytes) -> str:
 
 
 def _check_entry_points(artifact: Artifact) -> Iterator[Fault]:
-    """A conda package makes its commands from its own list, so that must be the one of the metadata."""
+    """Compare a conda package's list of commands, from which they are made, with the one of the metadata."""
     parser = configparser.ConfigParser()
     try:
         parser.read_string(artifact.metadata("entry_points.txt") or "")
@@ -184,7 +174,7 @@ def _check_entry_points(artifact: Artifact) -> Iterator[Fault]:
 
 
 def _check_addresses(artifact: Artifact) -> Iterator[Fault]:
-    """Channels that are folders, for example, are written into a conda package."""
+    """Look for folders of the building machine: channels, for example, are written into a conda package."""
     for file, entry in artifact.info.items():
         if found := LOCAL_ADDRESS.search(entry.data):
             address = found.group().decode(errors="replace")

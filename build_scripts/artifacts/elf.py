@@ -54,7 +54,11 @@ class Elf:
 
 
 def read_elf(content: bytes) -> Elf:
-    """Read the facts. Raises ValueError if `content` is no well-formed ELF file."""
+    """Read the facts.
+
+    Raises:
+        ValueError: `content` is no well-formed ELF file.
+    """
     try:
         return _read(ELFFile(io.BytesIO(content)))
     except Exception as error:  # pyelftools believes what a file says, and fails in many ways.
@@ -66,6 +70,10 @@ MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64"}
 
 def _read(elf: ELFFile) -> Elf:
     tags = list(_dynamic_tags(elf))
+    dynamic = {
+        tag.entry.d_tag: tag.entry.d_val for tag in tags
+    }  # Of several, the loader, too, takes the last.
+    flags, more_flags = dynamic.get("DT_FLAGS", 0), dynamic.get("DT_FLAGS_1", 0)
     segments = {segment["p_type"]: segment["p_flags"] for segment in elf.iter_segments()}
     exported, imported = _dynamic_symbols(elf)
     return Elf(
@@ -73,18 +81,20 @@ def _read(elf: ELFFile) -> Elf:
         position_independent=elf["e_type"] == "ET_DYN",
         needed=tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED"),
         versions=dict(_needed_versions(elf)),
-        search_paths=tuple(_search_paths(tags)),
+        search_paths=tuple(
+            getattr(tag, name) for tag in tags for name in ("rpath", "runpath") if hasattr(tag, name)
+        ),
         sections=tuple(section.name for section in elf.iter_sections()),
         has_build_id=any(note["n_type"] == "NT_GNU_BUILD_ID" for note in _notes(elf)),
         relro="PT_GNU_RELRO" in segments,
-        bind_now=any(_binds_now(tag) for tag in tags),
+        bind_now="DT_BIND_NOW" in dynamic or bool(flags & DF_BIND_NOW or more_flags & DF_1_NOW),
         executable_stack=bool(segments.get("PT_GNU_STACK", SEGMENT_EXECUTABLE) & SEGMENT_EXECUTABLE),
         writable_code=any(
             segment["p_flags"] & WRITABLE_CODE == WRITABLE_CODE
             for segment in elf.iter_segments()
             if segment["p_type"] == "PT_LOAD"
         ),
-        text_relocations=any(_relocates_text(tag) for tag in tags),
+        text_relocations="DT_TEXTREL" in dynamic or bool(flags & DF_TEXTREL),
         exported=exported,
         imported=imported,
         code=tuple(
@@ -99,28 +109,6 @@ def _dynamic_tags(elf: ELFFile) -> Iterator[DynamicSection]:
     for section in elf.iter_sections():
         if isinstance(section, DynamicSection):
             yield from section.iter_tags()
-
-
-def _search_paths(tags: list[DynamicSection]) -> Iterator[str]:
-    for tag in tags:
-        if tag.entry.d_tag == "DT_RPATH":
-            yield tag.rpath
-        elif tag.entry.d_tag == "DT_RUNPATH":
-            yield tag.runpath
-
-
-def _binds_now(tag: DynamicSection) -> bool:
-    kind, value = tag.entry.d_tag, tag.entry.d_val
-    return (
-        kind == "DT_BIND_NOW"
-        or (kind == "DT_FLAGS" and bool(value & DF_BIND_NOW))
-        or (kind == "DT_FLAGS_1" and bool(value & DF_1_NOW))
-    )
-
-
-def _relocates_text(tag: DynamicSection) -> bool:
-    kind, value = tag.entry.d_tag, tag.entry.d_val
-    return kind == "DT_TEXTREL" or (kind == "DT_FLAGS" and bool(value & DF_TEXTREL))
 
 
 def _needed_versions(elf: ELFFile) -> Iterator[tuple[str, tuple[str, ...]]]:

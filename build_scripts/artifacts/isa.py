@@ -116,7 +116,7 @@ class Instruction:
 
 
 def beyond_baseline(machine: str, code: Code) -> list[Instruction]:
-    """The instructions of one section that are beyond `BASELINE[machine]`, in their order."""
+    """Return the instructions of one section that are beyond `BASELINE[machine]`, in their order."""
     extension_of = _classifier(machine)
     return [
         Instruction(code.section, address, text, extension)
@@ -146,7 +146,7 @@ def disassemble(machine: str, code: Code) -> Iterator[tuple[int, str]]:
 
 
 def _classifier(machine: str) -> Callable[[str], str | None]:
-    """A function from the text of an instruction to its extension, None for the baseline."""
+    """Return a function from the text of an instruction to its extension, None for the baseline."""
     by_mnemonic = [(name, re.compile(rf"({pattern}) ")) for name, pattern in MNEMONICS[machine].items()]
     by_operands = [(name, re.compile(pattern)) for name, pattern in OPERANDS.get(machine, {}).items()]
 

@@ -46,12 +46,20 @@ class Platform:
 
 
 def platform_of(artifact: Artifact) -> Platform:
-    """What `artifact` says it is for. Raises ArtifactError if that cannot be read, or is not Linux."""
+    """Return what `artifact` says it is for.
+
+    Raises:
+        ArtifactError: That cannot be read, or is not Linux.
+    """
     return _wheel_platform(artifact) if artifact.is_wheel else _conda_platform(artifact)
 
 
 def wheel_tags(artifact: Artifact) -> frozenset[Tag]:
-    """The tags in the name of a wheel. Raises ArtifactError if the name is malformed."""
+    """Return the tags in the name of a wheel.
+
+    Raises:
+        ArtifactError: The name is malformed.
+    """
     try:
         return parse_wheel_filename(artifact.name)[3]
     except InvalidWheelFilename as error:
@@ -74,7 +82,7 @@ def _wheel_platform(artifact: Artifact) -> Platform:
 
 
 def _policy(platform: str) -> tuple[tuple[int, int] | None, str]:
-    """Version of glibc (None for musl) and machine of a platform tag."""
+    """Return the version of glibc (None for musl) and the machine of a platform tag."""
     name, _, rest = platform.partition("_")
     if match := MANYLINUX.fullmatch(f"{LEGACY[name]}_{rest}" if name in LEGACY else platform):
         return (int(match[1]), int(match[2])), match[3]
@@ -97,7 +105,7 @@ def _conda_platform(artifact: Artifact) -> Platform:
 
 
 def _depends(artifact: Artifact) -> list[str]:
-    """What a conda package depends on."""
+    """Return what a conda package depends on."""
     depends = artifact.conda_info(INDEX).get("depends", [])
     return [str(each) for each in depends] if isinstance(depends, list) else []
 
@@ -105,18 +113,14 @@ def _depends(artifact: Artifact) -> list[str]:
 def check(artifact: Artifact) -> Iterator[Fault]:
     """Yield where tags or record differ from the binary that is really inside."""
     if artifact.is_wheel:
-        yield from _check_wheel_file(artifact)
+        yield from artifact.check_metadata("tags", "WHEEL", _check_wheel_file)
     else:
         yield from _check_conda_record(artifact)
     if artifact.module:
         yield from _check_suffix(artifact, artifact.module)
 
 
-def _check_wheel_file(artifact: Artifact) -> Iterator[Fault]:
-    content, file = artifact.metadata("WHEEL"), f"{artifact.dist_info}WHEEL"
-    if content is None:
-        yield Fault("tags", file, "missing")
-        return
+def _check_wheel_file(artifact: Artifact, file: str, content: str) -> Iterator[Fault]:
     header = HeaderParser().parsestr(content)
     inside = set(header.get_all("Tag", []))
     outside = {str(tag) for tag in wheel_tags(artifact)}
@@ -145,11 +149,11 @@ def _check_suffix(artifact: Artifact, module: str) -> Iterator[Fault]:
 
 
 def _suffix(artifact: Artifact) -> str:
-    """A pattern for the file suffix of the module: `abi3.so`, `pypy311-pp73-x86_64-linux-gnu.so`, ..."""
+    """Return a pattern for the suffix of the module: `abi3.so`, `pypy311-pp73-x86_64-linux-gnu.so`, ..."""
     platform = platform_of(artifact)
     if not artifact.is_wheel or platform.abi3:
         return re.escape(ABI3_SUFFIX)
     tag = next(iter(wheel_tags(artifact)))
     library = "gnu" if platform.glibc else "musl"
-    abi = re.sub(r"_", "-", tag.abi) if platform.implementation == "pypy" else f"cpython-{tag.abi[2:]}"
+    abi = tag.abi.replace("_", "-") if platform.implementation == "pypy" else f"cpython-{tag.abi[2:]}"
     return rf"{abi}-{platform.machine}-linux-{library}\.so"

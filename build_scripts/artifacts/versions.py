@@ -82,7 +82,7 @@ def _check_binary(artifact: Artifact, pin: Pin) -> Iterator[Fault]:
 
 
 def _check_runtime(artifact: Artifact, pin: Pin) -> Iterator[Fault]:
-    """The runtime is the pinned one, byte for byte, and so is the schema of schemas."""
+    """Compare the runtime and the schema of schemas with the pinned files, byte for byte."""
     runtime = [file for file in pin.files if file.startswith(RUNTIME)]
     pinned = {FLATBUFFERS + file.removeprefix(RUNTIME): file for file in runtime}
     pinned[FBS] = "reflection/reflection.fbs"

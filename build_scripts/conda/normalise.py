@@ -42,10 +42,10 @@ def _repack(compressed: bytes, seconds: int) -> bytes:
 
 
 def _changed(record: bytes, **values: object) -> bytes:
-    """A JSON object with some of its values replaced."""
+    """Return a JSON object with some of its values replaced."""
     return json.dumps({**json.loads(record), **values}, indent=2).encode()
 
 
 def _published(about: bytes) -> list[str]:
-    """The channels that a package was built from, without those that are folders of the building machine."""
+    """Return the channels that a package was built from, without the folders of the building machine."""
     return [each for each in json.loads(about).get("channels", []) if not each.startswith("file:")]

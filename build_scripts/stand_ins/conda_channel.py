@@ -1,15 +1,19 @@
 """A conda channel of what a machine has: installed interpreters, the wheels that pip finds, and stubs."""
 
+import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from email.parser import HeaderParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from packaging.requirements import Requirement
 from rattler_build import PlatformConfig, RenderConfig, Stage0Recipe, ToolConfiguration, VariantConfig
 
-from conda.channel import SUBDIRS, add_wheel, assemble, index
+from conda.channel import SUBDIRS, assemble, index
 
 NOT_PACKAGED = shutil.ignore_patterns(
     "site-packages", "__pycache__", "test", "tests", "idlelib", "lib2to3", "tkinter", "turtledemo", "*.a"
@@ -81,7 +85,47 @@ def add_requirements(python: Python, requirements: Sequence[str], wheels: Path, 
     download = ["-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", str(wheels), *requirements]
     subprocess.run([python.program, *download], check=True)
     for wheel in sorted(wheels.glob("*.whl")):
-        add_wheel(wheel, python.version, channel)
+        add_wheel(wheel, python, channel)
+
+
+def add_wheel(wheel: Path, python: Python, channel: Path) -> None:
+    """Package what a wheel installs, for one Python."""
+    with TemporaryDirectory() as folder, zipfile.ZipFile(wheel) as archive:
+        stage = Path(folder)
+        site = stage / "lib" / f"python{python.minor}" / "site-packages"
+        for member in archive.infolist():
+            path = _installed_path(member.filename, site, stage)
+            if path and not member.is_dir():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(archive.read(member))
+                path.chmod(0o755 if member.external_attr >> 16 & 0o111 else 0o644)
+        (metadata,) = site.glob("*.dist-info/METADATA")
+        header = HeaderParser().parsestr(metadata.read_text(encoding="utf-8"))
+        requirements = map(Requirement, header.get_all("Requires-Dist", []))
+        depends = [f"python {python.minor}.*", *_depends(requirements, python)]
+        build = f"py{python.minor.replace('.', '')}_0"
+        assemble(_conda_name(header["Name"]), header["Version"], build, depends, stage, channel)
+
+
+def _installed_path(member: str, site: Path, stage: Path) -> Path | None:
+    """Return where a member of a wheel is installed; None if nothing here needs it."""
+    data = re.match(r"[^/]+\.data/(\w+)/(.+)", member)
+    if not data:
+        return site / member
+    folders = {"scripts": stage / "bin", "data": stage, "purelib": site, "platlib": site}
+    return folders[data[1]] / data[2] if data[1] in folders else None
+
+
+def _depends(requirements: Iterable[Requirement], python: Python) -> Iterator[str]:
+    """Yield the names of what is required. Versions fit: pip has chosen the wheels for each other."""
+    environment = {"python_version": python.minor, "python_full_version": python.version, "extra": ""}
+    for requirement in requirements:
+        if not requirement.marker or requirement.marker.evaluate(environment):
+            yield _conda_name(requirement.name)
+
+
+def _conda_name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def add_stubs(pythons: Sequence[Python], glibc: str, channel: Path) -> None:

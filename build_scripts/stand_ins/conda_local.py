@@ -43,7 +43,6 @@ RUN = (*PROJECT["project"]["dependencies"], "pip")
 def make_channel(pythons: Sequence[Python], tree: Path, folder: Path) -> Path:
     """Fill a channel with the Pythons, and with what the recipe and the demo require. Return its folder."""
     channel = folder / "channel"
-    (channel / SUBDIR).mkdir(parents=True)
     for number, python in enumerate(pythons):
         print(f"packaging Python {python.version} and wheels for it", flush=True)
         add_python(python, channel)

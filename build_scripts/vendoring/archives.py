@@ -20,9 +20,10 @@ class Archives:
         self._found: dict[str, Path | FetchError] = {**(local or {})}
 
     def read(self, origin: Origin, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-        """The contents, by name, of those files of a component that `origin` holds and `wanted` accepts.
+        """Return the contents, by name, of the files that `origin` holds of a component and `wanted` accepts.
 
-        Raises FetchError if the archive cannot be had or read.
+        Raises:
+            FetchError: The archive cannot be had or read.
         """
         files: dict[str, bytes] = {}
         path = self.path(origin)
@@ -37,7 +38,11 @@ class Archives:
         return files
 
     def path(self, origin: Origin) -> Path:
-        """Where the archive of `origin` lies, downloaded if need be. Raises FetchError."""
+        """Return where the archive of `origin` lies, downloaded if need be.
+
+        Raises:
+            FetchError: It cannot be downloaded.
+        """
         key = str(origin)
         if key not in self._found:
             try:

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 
 def download(origin: Origin, folder: Path) -> Path:
-    """Download the archive of `origin` into `folder`.
+    """Download the archive of `origin` into `folder`, and return its path.
 
-    Returns its path. If the pin gives a hash for the archive, it has been checked. Raises FetchError.
+    If the pin gives a hash for the archive, it has been checked.
+
+    Raises:
+        FetchError: It cannot be had.
     """
     try:
         # Building from our own sdist needs no download, and does without this package.
@@ -42,7 +45,7 @@ def download(origin: Origin, folder: Path) -> Path:
 
 
 def _find_sdist(origin: Origin, client: "PyPIClient", settings: PipSettings) -> "Link":
-    """Look for the sdist wherever pip would. Raises FetchError with a reason for each place."""
+    """Look for the sdist wherever pip would. FetchError gives a reason for each place."""
     from unearth import Link, PackageFinder
 
     places = [{"index_urls": [url]} for url in settings.indexes] + [

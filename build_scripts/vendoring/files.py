@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def sha256(data: bytes) -> str:
-    """The sha256 of `data`, in hexadecimal."""
+    """Return the sha256 of `data`, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -30,7 +30,11 @@ class PipSettings:
 
 
 def read_pip_settings() -> PipSettings:
-    """Ask pip for its configuration. Raises FetchError if pip is not installed for this interpreter."""
+    """Ask pip for its configuration.
+
+    Raises:
+        FetchError: pip is not installed for this interpreter.
+    """
     options = _options(_run("-m", "pip", "config", "list"))
     indexes = (options.get("index-url") or _default_index(), *options.get("extra-index-url", "").split())
     return PipSettings(

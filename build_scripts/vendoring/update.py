@@ -34,8 +34,11 @@ class Change:
 def update(vendor: Vendor, name: str, change: Change, report: Report) -> Pin:
     """Rewrite `vendor/<name>.toml` and return the new pin. New sources also replace `vendor/src/<name>/`.
 
-    `report` receives lines for people to read. Raises VendorError if a wanted file is in no origin or differs
-    between two, PatchError if a patch does not apply. The pin is written only if nothing was raised.
+    `report` receives lines for people to read. The pin is written only if nothing was raised.
+
+    Raises:
+        VendorError: A wanted file is in no origin, or differs between two.
+        PatchError: A patch does not apply.
     """
     document = tomlkit.parse(vendor.text(name))
     if change != Change():

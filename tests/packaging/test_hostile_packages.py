@@ -63,7 +63,7 @@ def test_a_file_that_is_there_twice(package, capsys):
 
 
 def test_more_than_a_memory_can_hold(package, capsys):
-    package.set("zlmdb/zeros.py", bytes(archive.MOST_BYTES))
+    package.set("zlmdb/zeros.py", bytes(archive.MAX_BYTES))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("unpacked"))
         assert "are too many" in verdict(package.wheel(), capsys)
@@ -71,7 +71,7 @@ def test_more_than_a_memory_can_hold(package, capsys):
 
 
 def test_more_files_than_there_can_be(package, capsys, monkeypatch):
-    monkeypatch.setattr(archive, "MOST_FILES", 5)
+    monkeypatch.setattr(archive, "MAX_FILES", 5)
     assert "are too many" in verdict(package.wheel(), capsys)
 
 

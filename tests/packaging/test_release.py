@@ -106,12 +106,12 @@ def test_an_earlier_release_is_not_overwritten(steps, tmp_path):
 def test_a_missing_tool_is_named_along_with_the_package_that_has_it(monkeypatch):
     monkeypatch.setattr(release, "find_spec", lambda name: None if name == "auditwheel" else object())
     with pytest.raises(ReleaseError, match=r"auditwheel.*\[release\]"):
-        release._check_tools()
+        release.check_tools()
 
 
 def test_a_command_that_fails_is_shown_with_its_output():
     with pytest.raises(ReleaseError, match="reason of the failure"):
-        release._run([sys.executable, "-c", "import sys; sys.exit('reason of the failure')"], {})
+        release.run([sys.executable, "-c", "import sys; sys.exit('reason of the failure')"], {})
 
 
 def fake(path: Path, says: str) -> str:
