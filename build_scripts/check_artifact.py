@@ -35,27 +35,22 @@ def check_all(paths: Sequence[Path]) -> bool:
     sound, artifacts = True, []
     for path in paths:
         try:
-            artifact = open_artifact(path)
-            found = list(faults(artifact, pins))
-            artifacts.append(artifact)
+            artifacts.append(open_artifact(path))
+            found = list(faults(artifacts[-1], pins))
         except ArtifactError as error:
             found = [Fault("package", path.name, str(error))]
         sound &= not found
-        _report(path, found)
+        content = path.read_bytes() if path.is_file() else b""
+        verdict = "FAULTY" if found else "sound "
+        print(f"{verdict} {path.name}  {len(content):,} bytes, sha256 {sha256(content)}")
+        for fault in found:
+            print(f"  {fault}")
     differing = list(versions.check_same_reflection(artifacts))
     for fault in differing:
         print(f"  {fault}")
     if artifacts and not any(map(versions.runs_here, artifacts)):
         print("not checked: reflection.bfbs against its compiler, because no flatc among these runs here")
     return sound and not differing
-
-
-def _report(path: Path, found: list[Fault]) -> None:
-    content = path.read_bytes() if path.is_file() else b""
-    verdict = "FAULTY" if found else "sound "
-    print(f"{verdict} {path.name}  {len(content):,} bytes, sha256 {sha256(content)}")
-    for fault in found:
-        print(f"  {fault}")
 
 
 def main() -> int:

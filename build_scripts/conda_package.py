@@ -35,9 +35,7 @@ def make_channel(folder: Path) -> Path:
 
 def main() -> int:
     """Run as a program. Return the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "conda", help="folder; conda by default")
     parser.add_argument("--subdir", choices=SUBDIRS.values(), default=SUBDIR, help="which machine it is for")
     parser.add_argument("--channel", default="conda-forge", help="conda-forge by default")

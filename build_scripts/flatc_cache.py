@@ -57,7 +57,7 @@ def system_toolchain() -> Toolchain:
     command = wanted or [name for name in COMPILERS if shutil.which(name)][:1]
     if not command or not shutil.which(command[0]):
         missing = (
-            f"{command[0]}, which the environment variable CXX names," if command else ", ".join(COMPILERS)
+            f"{wanted[0]}, which the environment variable CXX names," if wanted else ", ".join(COMPILERS)
         )
         raise BuildError(
             f"no C++ compiler found: {missing} is not on the PATH.\nInstall a compiler, or {ZIG_HINT}."

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -125,34 +125,23 @@ def release(output: Path, found: Sequence[Interpreter], targets: Sequence[str]) 
         finished = Path(folder) / "finished"
         sdist = build_sdist(finished, environment)
 
-        def make(interpreter: Interpreter, target: str) -> None:
+        def make(kind: tuple[Interpreter, str]) -> None:
+            interpreter, target = kind
             wheel = build_wheel(sdist, interpreter, target, Path(folder), environment)
             repair(wheel, interpreter, finished, environment)
 
-        make_wheels(make, found, targets)
+        # Those of the first interpreter compile flatc, on all processors. The others find it in its cache.
+        first, *others = found
+        for target in targets:
+            make((first, target))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(make, product(others, targets)))  # or raise, and cancel those that have not begun
         if not check_all(sorted(finished.glob("*.whl"))):
             raise ReleaseError("the packages have the faults above")
         packages = sorted(finished.iterdir())
         sums = "".join(f"{sha256(path.read_bytes())}  {path.name}\n" for path in packages)
         (finished / SUMS).write_text(sums)
         finished.rename(output)
-
-
-def make_wheels(
-    make: Callable[[Interpreter, str], None], found: Sequence[Interpreter], targets: Sequence[str]
-) -> None:
-    """Make a wheel for each interpreter and target: those of the first interpreter in turn, then the others
-    side by side.
-
-    The first ones compile flatc, which takes all processors and most of the time; the others find it in its
-    cache.
-    """
-    first, *others = found
-    for target in targets:
-        make(first, target)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(lambda wheel: make(*wheel), product(others, targets)):
-            pass  # or raise, and cancel those that have not begun
 
 
 def build_sdist(folder: Path, environment: Mapping[str, str]) -> Path:

@@ -1,4 +1,4 @@
-"""What pyproject.toml states about versions. `requirements.py NAME...` installs the tools of that name.
+"""What pyproject.toml states. `requirements.py NAME...` installs the tools of that name.
 
 It is their one source. What cannot read it repeats it (pixi.toml, recipe/), and
 tests/packaging/test_one_source.py compares.
@@ -16,6 +16,8 @@ from typing import Any
 from vendoring.pins import ROOT
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LICENSE_EXPRESSION: str = PROJECT["project"]["license"]
+"""SPDX expression of a whole package: zLMDB, LMDB, FlatBuffers."""
 OLDEST_PYTHON = tuple(map(int, PROJECT["project"]["requires-python"].removeprefix(">=").split(".")))
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 OVERRIDES: list[dict[str, Any]] = PROJECT["tool"]["scikit-build"]["overrides"]

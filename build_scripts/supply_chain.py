@@ -12,7 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from artifacts.legal import LICENSE_EXPRESSION, NOTICE, SBOM
+from artifacts.archive import NOTICE, SBOM
+from requirements import LICENSE_EXPRESSION
 from vendoring.errors import VendorError
 from vendoring.files import sha256, write_file
 from vendoring.pins import Origin, Pin, Vendor
@@ -79,7 +80,9 @@ def _component(vendor: Vendor, pin: Pin) -> Json:
             *(_distribution(origin) for origin in pin.origins),
         ],
         "components": [
-            _file(pin, file, digest) for file, digest in sorted(pin.files.items()) if file not in pin.series
+            {"type": "file", "bom-ref": f"{pin.name}/{file}", "name": file, "hashes": _sha256_of(digest)}
+            for file, digest in sorted(pin.files.items())
+            if file not in pin.series
         ],
     }
     if patches:
@@ -100,17 +103,12 @@ def _distribution(origin: Origin) -> Json:
     url = f"pkg:pypi/{origin.sdist}@{origin.version}" if origin.sdist else origin.archive
     reference: Json = {"type": "source-distribution", "url": url}
     if origin.sha256:
-        reference["hashes"] = [{"alg": "SHA-256", "content": origin.sha256}]
+        reference["hashes"] = _sha256_of(origin.sha256)
     return reference
 
 
-def _file(pin: Pin, file: str, digest: str) -> Json:
-    return {
-        "type": "file",
-        "bom-ref": f"{pin.name}/{file}",
-        "name": file,
-        "hashes": [{"alg": "SHA-256", "content": digest}],
-    }
+def _sha256_of(digest: str) -> list[Json]:
+    return [{"alg": "SHA-256", "content": digest}]
 
 
 def _patches(vendor: Vendor, pin: Pin) -> Iterator[tuple[Json, str]]:

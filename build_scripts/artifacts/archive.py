@@ -16,6 +16,9 @@ from typing import Any
 MODULE_FOLDER = "zlmdb/lmdb/_native/"
 MODULE_STEM = "_lmdb_cffi."
 FLATC = "zlmdb/_flatc/bin/flatc"
+# Below the metadata folder (`.dist-info`): the bill of materials, and what names the third-party components.
+SBOM = "sboms/zlmdb.cdx.json"
+NOTICE = "licenses/NOTICE"
 CONDA_SITE_PACKAGES = "site-packages/"
 CONDA_MACHINES = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}
 
@@ -139,22 +142,17 @@ def open_artifact(path: Path) -> Artifact:
     Raises:
         ArtifactError: The file cannot be read, or is neither.
     """
-    readers = {".whl": _read_wheel, ".conda": _read_conda}
-    if path.suffix not in readers:
+    if path.suffix not in {".whl", ".conda"}:
         raise ArtifactError(f"{path}: neither a wheel (.whl) nor a conda package (.conda)")
     try:
-        return readers[path.suffix](path)
+        packed = _read_zip(path)
+        return Artifact(path, packed) if path.suffix == ".whl" else _read_conda(path, packed)
     except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
 
 
-def _read_wheel(path: Path) -> Artifact:
-    return Artifact(path, _read_zip(path))
-
-
-def _read_conda(path: Path) -> Artifact:
-    packed = _read_zip(path).items()
-    tars = [_read_tar(entry.data) for name, entry in packed if name.endswith(".tar.zst")]
+def _read_conda(path: Path, packed: Mapping[str, Entry]) -> Artifact:
+    tars = [_read_tar(entry.data) for name, entry in packed.items() if name.endswith(".tar.zst")]
     files = _collect((name, entry) for tar in tars for name, entry in tar.items())
     site = {name for name in files if name.startswith(CONDA_SITE_PACKAGES)}
     installed = {name.removeprefix(CONDA_SITE_PACKAGES): files[name] for name in site}

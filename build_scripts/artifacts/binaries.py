@@ -34,7 +34,7 @@ def check(artifact: Artifact) -> Iterator[Fault]:
             yield Fault("elf", file, str(error))
             continue
         exports = _check_program_exports(elf) if file == FLATC else _check_module_exports(elf, platform)
-        target = [*_check_machine(elf, platform), *_check_libraries(elf, platform), *_check_instructions(elf)]
+        target = [*_check_platform(elf, platform), *_check_instructions(elf)]
         leftovers = [*_check_leftovers(elf), *_check_build_paths(content)]
         for rule, reason in [*target, *_check_hardening(elf), *exports, *leftovers]:
             yield Fault(rule, file, reason)
@@ -53,12 +53,9 @@ def _check_presence(artifact: Artifact) -> Iterator[Fault]:
         yield Fault("contents", FLATC, "missing, or no ELF file")
 
 
-def _check_machine(elf: Elf, platform: Platform) -> Iterator[Finding]:
+def _check_platform(elf: Elf, platform: Platform) -> Iterator[Finding]:
     if elf.machine != platform.machine:
         yield "machine", f"is for {elf.machine}, but the package for {platform.machine}"
-
-
-def _check_libraries(elf: Elf, platform: Platform) -> Iterator[Finding]:
     for library in elf.needed:
         if library not in platform.libraries:
             allowed = ", ".join(sorted(platform.libraries))

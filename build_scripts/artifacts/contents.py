@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.parser import HeaderParser
 from fnmatch import fnmatch
 
+from requirements import LICENSE_EXPRESSION
 from vendoring.files import sha256
 from vendoring.pins import Pin
 
-from .archive import CONDA_SITE_PACKAGES, FLATC, Artifact, ArtifactError, Entry, Fault
-from .legal import LICENSE_EXPRESSION, NOTICE, SBOM
+from .archive import CONDA_SITE_PACKAGES, FLATC, NOTICE, SBOM, Artifact, ArtifactError, Entry, Fault
 
 REQUIRED = (
     FLATC,
@@ -29,6 +29,7 @@ REQUIRED = (
     "zlmdb/flatbuffers/reflection/Schema.py",
     "zlmdb/lmdb/__init__.py",
 )
+FLATBUFFERS = "zlmdb/flatbuffers/"
 RUNTIME = "python/flatbuffers/"
 # What belongs to a source tree, not into an installation.
 FOREIGN = {
@@ -47,7 +48,8 @@ UNWANTED = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | stat.S_IWGRP | stat.S_IW
 
 def check(artifact: Artifact, pins: list[Pin]) -> Iterator[Fault]:
     """Yield what is wrong with the files of `artifact`, which contains the components of `pins`."""
-    required = [*REQUIRED, *_runtime(pins), *_legal(artifact, pins)]
+    runtime = [file for pin in pins for file in runtime_files(pin)]
+    required = [*REQUIRED, *runtime, *_legal(artifact, pins)]
     for file in required:
         if file not in artifact.files:
             yield Fault("contents", file, "missing")
@@ -62,11 +64,10 @@ def check(artifact: Artifact, pins: list[Pin]) -> Iterator[Fault]:
         yield from _check_addresses(artifact)
 
 
-def _runtime(pins: list[Pin]) -> Iterator[str]:
-    for pin in pins:
-        for file in pin.files:
-            if file.startswith(RUNTIME):
-                yield "zlmdb/flatbuffers/" + file.removeprefix(RUNTIME)
+def runtime_files(pin: Pin) -> dict[str, str]:
+    """Return the files of the FlatBuffers runtime: their names in the pin by those in the package."""
+    runtime = [file for file in pin.files if file.startswith(RUNTIME)]
+    return {FLATBUFFERS + file.removeprefix(RUNTIME): file for file in runtime}
 
 
 def _legal(artifact: Artifact, pins: list[Pin]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
@@ -69,10 +70,9 @@ MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64"}
 
 
 def _read(elf: ELFFile) -> Elf:
-    tags = list(_dynamic_tags(elf))
-    dynamic = {
-        tag.entry.d_tag: tag.entry.d_val for tag in tags
-    }  # Of several, the loader, too, takes the last.
+    tags = [tag for section in _sections(elf, DynamicSection) for tag in section.iter_tags()]
+    notes = [note for section in _sections(elf, NoteSection) for note in section.iter_notes()]
+    dynamic = {tag.entry.d_tag: tag.entry.d_val for tag in tags}  # of several the last, as for the loader
     flags, more_flags = dynamic.get("DT_FLAGS", 0), dynamic.get("DT_FLAGS_1", 0)
     segments = {segment["p_type"]: segment["p_flags"] for segment in elf.iter_segments()}
     exported, imported = _dynamic_symbols(elf)
@@ -85,7 +85,7 @@ def _read(elf: ELFFile) -> Elf:
             getattr(tag, name) for tag in tags for name in ("rpath", "runpath") if hasattr(tag, name)
         ),
         sections=tuple(section.name for section in elf.iter_sections()),
-        has_build_id=any(note["n_type"] == "NT_GNU_BUILD_ID" for note in _notes(elf)),
+        has_build_id=any(note["n_type"] == "NT_GNU_BUILD_ID" for note in notes),
         relro="PT_GNU_RELRO" in segments,
         bind_now="DT_BIND_NOW" in dynamic or bool(flags & DF_BIND_NOW or more_flags & DF_1_NOW),
         executable_stack=bool(segments.get("PT_GNU_STACK", SEGMENT_EXECUTABLE) & SEGMENT_EXECUTABLE),
@@ -105,25 +105,16 @@ def _read(elf: ELFFile) -> Elf:
     )
 
 
-def _dynamic_tags(elf: ELFFile) -> Iterator[DynamicSection]:
-    for section in elf.iter_sections():
-        if isinstance(section, DynamicSection):
-            yield from section.iter_tags()
+def _sections(elf: ELFFile, kind: type) -> list[Any]:
+    return [section for section in elf.iter_sections() if isinstance(section, kind)]
 
 
 def _needed_versions(elf: ELFFile) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for section in elf.iter_sections():
-        if isinstance(section, GNUVerNeedSection):
-            if section.num_versions() > section.data_size:
-                raise ValueError(f"{section.name} is shorter than it says")
-            for library, versions in section.iter_versions():
-                yield library.name, tuple(version.name for version in versions)
-
-
-def _notes(elf: ELFFile) -> Iterator[Mapping[str, object]]:
-    for section in elf.iter_sections():
-        if isinstance(section, NoteSection):
-            yield from section.iter_notes()
+    for section in _sections(elf, GNUVerNeedSection):
+        if section.num_versions() > section.data_size:
+            raise ValueError(f"{section.name} is shorter than it says")
+        for library, versions in section.iter_versions():
+            yield library.name, tuple(version.name for version in versions)
 
 
 def _dynamic_symbols(elf: ELFFile) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -13,12 +13,10 @@ from flatbuffers_files import REFLECTION_OPTIONS
 from vendoring.files import sha256, write_file
 from vendoring.pins import Pin
 
-from .archive import FLATC, Artifact, Fault
-from .contents import RUNTIME
+from .archive import FLATC, NOTICE, SBOM, Artifact, Fault
+from .contents import FLATBUFFERS, runtime_files
 from .elf import read_elf
-from .legal import NOTICE, SBOM
 
-FLATBUFFERS = "zlmdb/flatbuffers/"
 BFBS = FLATBUFFERS + "reflection.bfbs"
 FBS = FLATBUFFERS + "reflection.fbs"
 IDENTIFIER = slice(4, 8)
@@ -83,10 +81,7 @@ def _check_binary(artifact: Artifact, pin: Pin) -> Iterator[Fault]:
 
 def _check_runtime(artifact: Artifact, pin: Pin) -> Iterator[Fault]:
     """Compare the runtime and the schema of schemas with the pinned files, byte for byte."""
-    runtime = [file for file in pin.files if file.startswith(RUNTIME)]
-    pinned = {FLATBUFFERS + file.removeprefix(RUNTIME): file for file in runtime}
-    pinned[FBS] = "reflection/reflection.fbs"
-    for file, source in pinned.items():
+    for file, source in {**runtime_files(pin), FBS: "reflection/reflection.fbs"}.items():
         entry = artifact.files.get(file)
         if entry and sha256(entry.data) != pin.files[source]:
             yield Fault("version", file, f"is not the file of FlatBuffers {pin.version} that is pinned")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from rattler_build import assemble_package
 
-SUBDIRS = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
+from artifacts.archive import CONDA_MACHINES
+
+SUBDIRS = {machine: subdir for subdir, machine in CONDA_MACHINES.items()}
 SUBDIR = SUBDIRS[platform.machine()]
 """Where packages for this machine lie in a channel."""
 TIMESTAMP = datetime(2020, 1, 1, tzinfo=UTC)

@@ -48,16 +48,15 @@ def _find_sdist(origin: Origin, client: "PyPIClient", settings: PipSettings) -> 
     """Look for the sdist wherever pip would. FetchError gives a reason for each place."""
     from unearth import Link, PackageFinder
 
-    places = [{"index_urls": [url]} for url in settings.indexes] + [
-        {"find_links": [url]} for url in settings.find_links
-    ]
+    places = [("index_urls", url) for url in settings.indexes]
+    places += [("find_links", url) for url in settings.find_links]
     reasons: list[str] = []
-    for place in places:
+    for kind, url in places:
         with _warnings() as reason:
             try:
                 finder = PackageFinder(
                     client,
-                    **place,
+                    **{kind: [url]},
                     trusted_hosts=settings.trusted_hosts,
                     no_binary=[origin.sdist],
                     ignore_compatibility=True,  # An sdist for another Python can be read all the same.
@@ -66,7 +65,6 @@ def _find_sdist(origin: Origin, client: "PyPIClient", settings: PipSettings) -> 
                     return best.link
             except Exception as error:  # noqa: BLE001 - pip, too, skips such a place with a warning.
                 reason.append(f"{type(error).__name__}: {error}")
-        (url,) = next(iter(place.values()))
         reasons.append(f"{Link(url).redacted}: {'; '.join(reason) or 'not found'}")
     raise FetchError("\n    ".join(["not where pip is configured to look:", *reasons]))
 

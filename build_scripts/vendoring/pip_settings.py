@@ -36,7 +36,9 @@ def read_pip_settings() -> PipSettings:
         FetchError: pip is not installed for this interpreter.
     """
     options = _options(_run("-m", "pip", "config", "list"))
-    indexes = (options.get("index-url") or _default_index(), *options.get("extra-index-url", "").split())
+    default = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+    main = options.get("index-url") or _run("-c", default).strip()
+    indexes = (main, *options.get("extra-index-url", "").split())
     return PipSettings(
         indexes=() if options.get("no-index", "").lower() in {"1", "true", "yes", "on"} else indexes,
         find_links=tuple(options.get("find-links", "").split()),
@@ -55,10 +57,6 @@ def _options(listing: str) -> Mapping[str, str]:
         if section in found:
             found[section][option] = ast.literal_eval(value)
     return {option: value for section in SECTIONS for option, value in found[section].items()}
-
-
-def _default_index() -> str:
-    return _run("-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)").strip()
 
 
 def _run(*arguments: str) -> str:

@@ -1,6 +1,5 @@
 """A version is stated in one place. Where a tool cannot read it there, the copy is compared with it."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -177,17 +176,3 @@ def test_the_tools_of_a_group_are_installed(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["requirements.py", "wheels", "zig"])
     assert requirements.main() == 0
     assert commands == [[sys.executable, "-m", "pip", "install", "-q", *TOOLS["wheels"], *ZIG]]
-
-
-def test_the_build_does_without_the_stand_ins():
-    for path in BUILD.rglob("*.py"):
-        if path.parent.name == "stand_ins":
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert not [name for name in modules if "stand_ins" in name.split(".")], path
-    for file, text in texts(
-        ".github/workflows/*.yml", ".ci/*", "recipe/*", "pixi.toml", "pyproject.toml"
-    ).items():
-        assert "stand_ins" not in text, file

@@ -11,7 +11,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 import supply_chain
-from artifacts.legal import LICENSE_EXPRESSION, NOTICE, SBOM
+from artifacts.archive import NOTICE, SBOM
+from requirements import LICENSE_EXPRESSION
 from vendoring.files import sha256
 from vendoring.pins import ROOT, Vendor
 from zlmdb import _flatc
