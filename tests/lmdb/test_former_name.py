@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 
 import pytest
 
@@ -38,6 +39,7 @@ def test_patches_reach_the_module_in_use(monkeypatch):
 def test_unknown_submodule():
     with pytest.raises(ModuleNotFoundError, match="no_such"):
         importlib.import_module("zlmdb._lmdb_vendor.no_such")
+    assert importlib.util.find_spec("zlmdb._lmdb_vendor.no_such") is None
 
 
 def test_lazily(run_python):
