@@ -108,6 +108,11 @@ def provide(output: Path, toolchain: Toolchain, cmake: Sequence[str], vendor: Ve
     entry = cache_entry(pin, toolchain)
     binary = read_entry(entry) if entry else None
     if binary is None:
+        fate = f"It is kept in {entry.parent}" if entry else "It is not kept, as ZLMDB_CACHE says"
+        print(
+            f"compiling flatc {pin.version}, which takes minutes ({toolchain.name} toolchain). {fate}.",
+            flush=True,
+        )
         binary = _build(toolchain, cmake, vendor, pin)
         if entry:
             store_entry(entry, binary)
@@ -157,7 +162,6 @@ def store_entry(entry: Path, binary: bytes) -> None:
 
 
 def _build(toolchain: Toolchain, cmake: Sequence[str], vendor: Vendor, pin: Pin) -> bytes:
-    print(f"building flatc {pin.version} ({toolchain.name} toolchain)", flush=True)
     units = [file for file in sorted(pin.files) if file.endswith((".cc", ".cpp"))]
     with tempfile.TemporaryDirectory() as folder:
         defines = {

@@ -22,6 +22,8 @@ REQUIRED = (
     "zlmdb/__init__.py",
     "zlmdb/py.typed",
     "zlmdb/_flatc/__init__.py",
+    "zlmdb/_pyinstaller/__init__.py",
+    "zlmdb/_pyinstaller/hook-zlmdb.py",
     "zlmdb/flatbuffers/__init__.py",
     "zlmdb/flatbuffers/_git_version.py",
     "zlmdb/flatbuffers/reflection.bfbs",

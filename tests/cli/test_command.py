@@ -23,8 +23,9 @@ def test_version():
     assert (done.exit_code, done.stdout) == (0, f"zlmdb, version {zlmdb.__version__}\n")
 
 
-def test_the_command_as_a_module(run_python):
-    done = run_python("-m", "zlmdb.cli", "info", "missing")
+@pytest.mark.parametrize("module", ["zlmdb", "zlmdb.cli"])
+def test_the_command_as_a_module(run_python, module):
+    done = run_python("-m", module, "info", "missing")
     assert (done.returncode, done.stdout) == (1, "")
     assert 'no database at "missing"' in done.stderr
 

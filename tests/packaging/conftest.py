@@ -194,7 +194,7 @@ def sound_files(compiler: Compiler) -> dict[str, tuple[bytes, int]]:
     }
     for file in (
         "__init__.py", "py.typed", "_flatc/__init__.py", "flatbuffers/__init__.py", "lmdb/__init__.py",
-        "flatbuffers/reflection/Schema.py",
+        "flatbuffers/reflection/Schema.py", "_pyinstaller/__init__.py", "_pyinstaller/hook-zlmdb.py",
     ):  # fmt: skip
         package[f"zlmdb/{file}"] = b""
     described = supply_chain.files(vendor, "1.2.3", zig="0.17.1")

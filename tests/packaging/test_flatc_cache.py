@@ -147,6 +147,20 @@ def test_a_compiler_is_known_by_its_version_and_not_by_its_name(monkeypatch, tmp
     assert identities[0] == identities[1] == "(Distribution) 12.2\n"
 
 
+@pytest.mark.parametrize(("switch", "fate"), [("", "kept in {}"), ("off", "not kept")])
+def test_a_build_of_minutes_is_announced(cache, builds, tmp_path, capsys, monkeypatch, switch, fate):
+    """pip shows it with -v; it has no other way to show what a build says."""
+    monkeypatch.setenv("ZLMDB_CACHE", switch)
+    provide(tmp_path / "flatc", TOOLCHAIN, CMAKE, Vendor())
+    said = capsys.readouterr().out
+    assert "compiling flatc" in said
+    assert "minutes" in said
+    assert fate.format(cache / "flatc") in said
+    if not switch:
+        provide(tmp_path / "flatc", TOOLCHAIN, CMAKE, Vendor())
+        assert capsys.readouterr().out == ""
+
+
 def test_a_failed_build_points_to_the_other_toolchain(cache, tmp_path):
     with pytest.raises(BuildError, match="ZLMDB_TOOLCHAIN=zig"):
         provide(tmp_path / "flatc", TOOLCHAIN, ["false"], Vendor())

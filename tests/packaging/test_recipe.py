@@ -28,6 +28,12 @@ def test_the_licences():
     assert sorted(RECIPE["about"]["license_file"]) == sorted(["LICENSE", *texts])
 
 
+def test_the_addresses():
+    addresses = PROJECT["project"]["urls"]
+    for name in ("homepage", "repository", "documentation"):
+        assert RECIPE["about"][name] == addresses[name.title()]
+
+
 def test_nothing_rewrites_the_binaries():
     build = RECIPE["build"]
     assert build["dynamic_linking"]["binary_relocation"] is False

@@ -80,11 +80,13 @@ def _binary() -> str:
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", name)
     if os.path.isfile(path):
         return path
-    raise FileNotFoundError(
-        f"the FlatBuffers compiler is missing: no file {path}. "
+    from .._installation import without_file
+
+    repair = without_file(
         "Reinstall it with: python -m pip install --force-reinstall zlmdb "
         "(in a source tree: python -m pip install -e .)"
     )
+    raise FileNotFoundError(f"the FlatBuffers compiler is missing: no file {path}. {repair}")
 
 
 def _is_console_command() -> bool:

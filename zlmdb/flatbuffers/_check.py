@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from .._flatc import get_flatc_path
+from .._installation import without_file
 from . import FlatBuffersMismatchError
 from ._version import __version__
 
@@ -32,7 +33,7 @@ def check_versions(package: Path = Path(__file__).parent) -> Versions:
     flatc = _flatc_version()
     if flatc != __version__:
         raise FlatBuffersMismatchError(f"flatc is {flatc}, the runtime is {__version__}. {_REINSTALL}")
-    data = (package / "reflection.bfbs").read_bytes()
+    data = _present(package / "reflection.bfbs").read_bytes()
     if data[_IDENTIFIER] != b"BFBS":
         raise FlatBuffersMismatchError(
             f"{package / 'reflection.bfbs'} is no binary schema: its identifier is {data[_IDENTIFIER]!r}, "
@@ -53,12 +54,19 @@ def _flatc_version() -> str:
 
 def _compile_reflection(schema: Path) -> bytes:
     """Return the binary schema that the bundled ``flatc`` makes of ``schema``."""
-    if not schema.is_file():
-        raise FileNotFoundError(f"the schema of FlatBuffers' reflection data is missing: no file {schema}")
     with TemporaryDirectory() as directory:
         # The path goes into the output, relative to the schema's own directory, only if it is absolute.
-        _run(*_REFLECTION_OPTIONS, "-o", directory, str(schema.resolve()))
+        _run(*_REFLECTION_OPTIONS, "-o", directory, str(_present(schema).resolve()))
         return (Path(directory) / "reflection.bfbs").read_bytes()
+
+
+def _present(path: Path) -> Path:
+    """Return the path of a file of FlatBuffers' reflection data; raise if there is none."""
+    if path.is_file():
+        return path
+    raise FileNotFoundError(
+        f"FlatBuffers' reflection data is incomplete: no file {path}. {without_file(_REINSTALL)}"
+    )
 
 
 def _run(*arguments: str) -> str:

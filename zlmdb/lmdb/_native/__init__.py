@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 try:
-    from zlmdb.lmdb._native import _lmdb_cffi
-except ImportError as error:
-    raise ImportError(
-        "zlmdb's native module is not built here. In a source tree run `python -m pip install -e .`; "
-        "otherwise reinstall zlmdb, and do not start Python in a directory with an unbuilt `zlmdb/` folder."
-    ) from error
+    # The module below imports it where no tool sees it that looks for what a program needs, to freeze it.
+    import _cffi_backend  # noqa: F401
 
-ffi: Any = _lmdb_cffi.ffi
-lib: Any = _lmdb_cffi.lib
+    from zlmdb.lmdb._native._lmdb_cffi import ffi as ffi
+    from zlmdb.lmdb._native._lmdb_cffi import lib as lib
+except ImportError as error:
+    from zlmdb._installation import without_module
+
+    raise ImportError(without_module(error), name=error.name, path=error.path) from error
 
 lib.zl_init()
