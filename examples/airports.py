@@ -197,7 +197,7 @@ class Airports(zlmdb.Schema):
 
     def in_country(self, txn: zlmdb.Transaction, country: str) -> list[Any]:
         """Return the airports of a country, ordered by ICAO code; none if the country is unknown."""
-        codes = self.by_country.select(txn, prefix=(country.upper(), ""), return_keys=False)
+        codes = self.by_country.select(txn, prefix=country.upper(), return_keys=False)
         return self.by_icao.get_many(txn, codes)
 
     def nearest(self, txn: zlmdb.Transaction, position: tuple[float, float], count: int) -> list[Located]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .orm import TABLES_BY_UUID as TABLES_BY_UUID
     from .orm import Error as Error
     from .orm import PersistentMap as PersistentMap
+    from .orm import StartsWith as StartsWith
 
 __version__ = "26.11.1"
 
@@ -58,7 +59,7 @@ __all__ = [  # noqa: RUF022
 # fmt: on
 
 _SUBMODULES = ("_database", "aio", "lmdb", "orm")
-_ORM_NAMES = frozenset(["Error", "PersistentMap", "TABLES_BY_UUID", *__all__[5:]])
+_ORM_NAMES = frozenset(["Error", "PersistentMap", "StartsWith", "TABLES_BY_UUID", *__all__[5:]])
 
 if not TYPE_CHECKING:  # else every misspelt name would pass the type checker
 

@@ -33,6 +33,7 @@ from zlmdb.orm.keys import (
     Uuid,
 )
 from zlmdb.orm.parts import MAX_OID
+from zlmdb.orm.prefixes import StartsWith
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 times = st.integers(-(2**63) + 1, 2**63 - 1).map(lambda n: np.datetime64(n, "ns"))
@@ -105,18 +106,16 @@ def test_keys_of_every_class_come_back(name, data):
 @given(keys(), st.data())
 def test_a_prefix_is_what_encoded_keys_begin_with(case, data):
     codec, key, _ = case
-    if len(codec.parts) == 1:
-        key = (key,)
+    whole = codec.encode(key)
+    values = key if len(codec.parts) > 1 else (key,)
     count = data.draw(st.integers(1, len(codec.parts)))
-    prefix = key[:count]
-    if isinstance(prefix[-1], str | bytes) and len(prefix[-1]) > 1:
-        prefix = (*prefix[:-1], prefix[-1][: data.draw(st.integers(1, len(prefix[-1])))])
-    whole = codec.encode(key if len(codec.parts) > 1 else key[0])
-    assert whole.startswith(codec.encode_prefix(prefix if len(codec.parts) > 1 else prefix[0]))
-    if count == 1:
-        assert codec.encode_prefix(prefix[0]) == codec.encode_prefix(
-            prefix if len(codec.parts) > 1 else prefix[0]
-        )
+    prefix = values[:count]
+    if isinstance(prefix[-1], str | bytes) and data.draw(st.booleans()):
+        prefix = (*prefix[:-1], StartsWith(prefix[-1][: data.draw(st.integers(0, len(prefix[-1])))]))
+    begin, size = codec.prefix(prefix if len(codec.parts) > 1 else prefix[0])
+    assert whole.startswith(begin)
+    assert size in (None, len(whole))
+    assert codec.prefix(prefix[0]) == codec.prefix(prefix[:1] if len(codec.parts) > 1 else prefix[0])
 
 
 WRONG = [
@@ -191,9 +190,9 @@ def test_prefixes_that_do_not_fit_are_refused():
     codec = Key(Uuid, String)
     for prefix in ((), (UUID(int=1), "a", "b"), "a", (5,)):
         with pytest.raises(EncodeError):
-            codec.encode_prefix(prefix)
+            codec.prefix(prefix)
     with pytest.raises(EncodeError):
-        Key(Bytes20).encode_prefix(b"x" * 21)
+        Key(Bytes20).prefix(b"x" * 21)
 
 
 def test_times_of_other_units_are_converted():

@@ -226,3 +226,38 @@ def test_permissions_stay(tmp_path):
     zlmdb.Database.migrate(str(path))
     assert (path / "data.mdb").stat().st_mode & 0o777 == 0o600
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def flushed(monkeypatch):
+    """Return the files and directories that were flushed, in order, each with what was beside it by then."""
+    seen = []
+    fsync = os.fsync
+
+    def record(descriptor):
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        seen.append((os.fstat(descriptor).st_ino, sorted(each.name for each in path.parent.iterdir())))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    return seen
+
+
+def test_a_backup_is_there_after_a_power_loss(db, tmp_path, flushed):
+    """The file, the new directory that names it, and the one that names that: each before the next."""
+    target = tmp_path / "copy"
+    db.backup(str(target))
+    inodes = [path.stat().st_ino for path in (target / "data.mdb", target, tmp_path)]
+    assert [inode for inode, _ in flushed if inode in inodes] == inodes
+    assert [names for inode, names in flushed if inode == inodes[1]] != [["copy"]], (
+        "renamed before it was flushed"
+    )
+
+
+def test_a_migrated_database_is_there_after_a_power_loss(tmp_path, lib_version, flushed):
+    path = tmp_path / "db"
+    with zlmdb.Database(str(path), lib_version=lib_version) as db, db.begin(write=True) as txn:
+        zlmdb.MapOidOid(1)[txn, 1] = 1
+    zlmdb.Database.migrate(str(path), "1.0" if lib_version == "0.9" else "0.9")
+    inodes = [path.stat().st_ino for path in (path / "data.mdb", path)]
+    assert [inode for inode, _ in flushed if inode in inodes] == inodes

@@ -42,18 +42,6 @@ def test_records_are_stored_found_and_deleted(db):
         assert pmap[txn, 1] is None
 
 
-def test_get_pop_and_setdefault_give_none_for_what_is_missing(db):
-    pmap = cbor_map()
-    with db.begin(write=True) as txn:
-        pmap[txn, 1] = "here"
-        assert pmap.get((txn, 1), "default") == "here"
-        assert pmap.get((txn, 2), "default") is None
-        assert pmap.pop((txn, 1)) == "here"
-        assert pmap.pop((txn, 1), "default") is None
-        assert pmap.setdefault((txn, 1), "default") is None
-        assert (txn, 1) not in pmap
-
-
 def test_what_is_stored_as_nothing_reads_as_none(db):
     strings, sets = zlmdb.MapOidString(1), zlmdb.MapOidOidSet(2)
     with db.begin(write=True) as txn:

@@ -23,6 +23,7 @@ USES_PLAIN_DATA = sys.implementation.name == "cpython"
 
 CBOR: int = lib.ZL_CBOR
 KEEP: int = lib.ZL_KEEP
+INSERT: int = lib.ZL_INSERT
 _LONG_WAY = {LARGE, lib.ZL_BAD_ITEM}
 
 _dumps = marshal.dumps
@@ -57,11 +58,12 @@ def planned_put(layouts: Layouts) -> Put:
     Returns:
         A function of a write transaction on a database without duplicates; the key, the value, and a key for
         each index, as plain data; and flags. CBOR: the value is plain data, to be stored as CBOR; otherwise
-        it is bytes. KEEP: store nothing if the record has another value, and return that.
+        it is bytes. KEEP: store nothing if the record has another value, and return that. INSERT: store
+        nothing if there is a record.
 
         It returns True: all are stored. False: the fields do not fit the layouts, and nothing is. Bytes: what
-        is kept. It raises MapFullError if the map is full, and the transaction must be aborted; and errors as
-        `Transaction.put()`.
+        is kept. It raises KeyExistsError if there is a record and INSERT is set; MapFullError if the map is
+        full, and the transaction must be aborted; and errors as `Transaction.put()`.
     """
 
     def put(txn: Transaction[Any], fields: tuple[Any, ...], flags: int) -> bytes | bool:

@@ -15,6 +15,7 @@ from zlmdb.orm.errors import NullValueConstraint as NullValueConstraint
 from zlmdb.orm.errors import UniqueValueConstraint as UniqueValueConstraint
 from zlmdb.orm.indexes import IndexReport as IndexReport
 from zlmdb.orm.maps import PersistentMap as PersistentMap
+from zlmdb.orm.prefixes import StartsWith as StartsWith
 from zlmdb.orm.schema import TABLES_BY_UUID as TABLES_BY_UUID
 from zlmdb.orm.schema import Schema as Schema
 from zlmdb.orm.schema import table as table

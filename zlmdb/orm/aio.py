@@ -96,6 +96,9 @@ class AsyncDatabase:
         self._committer: ThreadPoolExecutor | None = None
         self._writing: set[asyncio.Task[Any] | None] = set()
 
+    def __repr__(self) -> str:
+        return f"<AsyncDatabase of {self.db!r}>"
+
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.db.__enter__)
         return self
@@ -226,6 +229,9 @@ class AsyncTransaction:
         self._txn = txn
         self._thread: ThreadPoolExecutor | None = None
 
+    def __repr__(self) -> str:
+        return f"<AsyncTransaction of {self._txn!r}>"
+
     async def __aenter__(self) -> Self:
         if self._thread is not None:
             raise UsageError("This transaction is open already: begin another one")
@@ -277,13 +283,25 @@ class AsyncTransaction:
         """
         return await self._call(work, self._txn, *args, **kwargs)
 
-    async def get(self, pmap: PersistentMap[K, V], key: K) -> V | None:
-        """Return ``pmap[txn, key]``."""
-        return await self._call(pmap.__getitem__, (self._txn, key))
+    async def get(self, pmap: PersistentMap[K, V], key: K, default: Any = None) -> Any:
+        """Return ``pmap[txn, key]``, or the default if there is no record."""
+        return await self._call(pmap.get, (self._txn, key), default)
 
     async def put(self, pmap: PersistentMap[K, V], key: K, value: V | None) -> None:
         """Set ``pmap[txn, key] = value``."""
         await self._call(pmap.__setitem__, (self._txn, key), value)
+
+    async def insert(self, pmap: PersistentMap[K, V], key: K, value: V | None) -> None:
+        """Store a new record; see `PersistentMap.insert`."""
+        await self._call(pmap.insert, self._txn, key, value)
+
+    async def setdefault(self, pmap: PersistentMap[K, V], key: K, default: V | None = None) -> V | None:
+        """Return ``pmap[txn, key]``, or store the default; see `PersistentMap.setdefault`."""
+        return await self._call(pmap.setdefault, (self._txn, key), default)
+
+    async def pop(self, pmap: PersistentMap[K, V], key: K, *default: Any) -> Any:
+        """Delete a record and return its value; see `PersistentMap.pop`."""
+        return await self._call(pmap.pop, (self._txn, key), *default)
 
     async def delete(self, pmap: PersistentMap[K, V], key: K) -> None:
         """Delete ``pmap[txn, key]``."""
@@ -300,6 +318,10 @@ class AsyncTransaction:
     async def put_many(self, pmap: PersistentMap[K, V], items: Iterable[tuple[K, V | None]]) -> int:
         """Store many records; see `PersistentMap.put_many`."""
         return await self._call(pmap.put_many, self._txn, items)
+
+    async def insert_many(self, pmap: PersistentMap[K, V], items: Iterable[tuple[K, V | None]]) -> int:
+        """Store many new records; see `PersistentMap.insert_many`."""
+        return await self._call(pmap.insert_many, self._txn, items)
 
     async def select(self, pmap: PersistentMap[K, V], *args: Any, **kwargs: Any) -> list[Any]:
         """Return the records of a range in a list; arguments as for `PersistentMap.select`."""

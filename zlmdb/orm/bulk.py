@@ -8,7 +8,7 @@ from operator import lt
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from zlmdb.orm.direct import write_many
-from zlmdb.orm.errors import UsageError
+from zlmdb.orm.errors import RecordExistsError, UsageError
 from zlmdb.orm.parts import shown
 
 if TYPE_CHECKING:
@@ -47,17 +47,19 @@ def get_many(pmap: PersistentMap[K, V], txn: Transaction, keys: Iterable[K]) -> 
         ]
 
 
-def put_many(pmap: PersistentMap[K, V], txn: Transaction, items: Iterable[tuple[K, V | None]]) -> int:
-    """Store the items; see `PersistentMap.put_many`."""
+def put_many(
+    pmap: PersistentMap[K, V], txn: Transaction, items: Iterable[tuple[K, V | None]], insert: bool = False
+) -> int:
+    """Store the items; see `PersistentMap.put_many` and, with `insert`, `PersistentMap.insert_many`."""
     source = iter(items)
     direct = pmap._plan is not None
     count, size, singles = 0, min(FIRST_BATCH, GROUP_RECORDS), 0
     while (columns := _take(pmap, source, size))[0]:
-        done = write_many(pmap, txn, *columns) if direct else None
+        done = write_many(pmap, txn, *columns, insert) if direct else None
         if done is None:  # the long way, from here on
             direct = False
             group = Group(pmap, txn, chain(zip(*columns, strict=True), source))
-            group.write()
+            group.write(insert)
             count += len(group.keys)
             continue
         stored, length = done
@@ -65,6 +67,8 @@ def put_many(pmap: PersistentMap[K, V], txn: Transaction, items: Iterable[tuple[
         if stored:
             singles = 0
             size = max(1, min(GROUP_RECORDS, 4 * size, GROUP_BYTES * len(columns[0]) // length))
+        elif insert:
+            raise _first_existing(pmap, txn, columns[0])
         else:  # some would replace others, and perhaps so would the next
             _put_each(pmap, txn, columns)
             singles = min(GROUP_RECORDS, 4 * singles + size)
@@ -73,6 +77,17 @@ def put_many(pmap: PersistentMap[K, V], txn: Transaction, items: Iterable[tuple[
             count += len(more[0])
             size = min(FIRST_BATCH, GROUP_RECORDS)
     return count
+
+
+def _first_existing(pmap: PersistentMap[K, V], txn: Transaction, keys: list[K]) -> RecordExistsError:
+    """Return the exception for the first of the keys that has a record, or that is here twice."""
+    seen = set()
+    for key in keys:
+        record_key = pmap._record_key(key)
+        if record_key in seen or txn.get(record_key) is not None:
+            break
+        seen.add(record_key)
+    return pmap._existing(key)
 
 
 def _put_each(pmap: PersistentMap[K, V], txn: Transaction, columns: tuple[list[K], list[V | None]]) -> None:
@@ -156,12 +171,18 @@ class Group(Generic[K, V]):
         self._data += data
         return sum(map(len, data))
 
-    def write(self) -> None:
-        """Store the records: all together, or one by one if some replace others or an index refuses one."""
+    def write(self, insert: bool) -> None:
+        """Store the records: all together, or one by one if some replace others or an index refuses one.
+
+        Args:
+            insert: None is to replace another.
+        """
         indexes = self._pmap._indexes.values()
         records = _by_key(self._record_keys, self._data)
         entries = [self._entries(index) for index in indexes]
         unique = [columns for index, columns in zip(indexes, entries, strict=True) if index.unique]
+        if insert and not self._are_new(records):
+            raise _first_existing(self._pmap, self._txn, self.keys)
         if indexes and not all(map(self._are_new, [records, *unique])):
             _put_each(self._pmap, self._txn, (self.keys, self._values))
             return

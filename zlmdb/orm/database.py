@@ -92,6 +92,11 @@ class Database:
         if open_now:
             self._open()
 
+    def __repr__(self) -> str:
+        state = "closed" if self._env is None else "open, read-only" if self._readonly else "open"
+        version = f", LMDB format {self._lib_version}" if self._lib_version else ""
+        return f"<Database {self._dbpath!r}: {state}{version}>"
+
     # -- opening and closing --
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from zlmdb.lmdb.errors import Error as LmdbError
-from zlmdb.lmdb.plain import CBOR, KEEP, USES_PLAIN_DATA, Layouts, planned_put, put_many_planned
+from zlmdb.lmdb.plain import CBOR, INSERT, KEEP, USES_PLAIN_DATA, Layouts, planned_put, put_many_planned
 from zlmdb.orm.indexes import is_null, stale_keys
 from zlmdb.orm.parts import Uuid
 
@@ -87,12 +87,17 @@ def long_way(_txn: Transaction, _key: object, _value: object) -> bool:
     return False
 
 
-def writer(pmap: IndexedRecords[Any, Any]) -> Write:
-    """Return a function that stores a record and its index records, or returns False: nothing was stored."""
+def writer(pmap: IndexedRecords[Any, Any], insert: bool = False) -> Write:
+    """Return a function that stores a record and its index records, or returns False: nothing was stored.
+
+    Args:
+        pmap: The map.
+        insert: Store nothing if there is a record already, but raise `zlmdb.lmdb.KeyExistsError`.
+    """
     plan = pmap._plan
     if plan is None:
         return long_way
-    plain, dump, plain_flags = pmap._plain, pmap._dump, plan.flags
+    plain, dump, plain_flags = pmap._plain, pmap._dump, INSERT if insert else plan.flags
     put = planned_put(plan.layouts)
     plain_key, index_keys = plan.plain_key, plan.index_keys
     only_index = index_keys[0] if len(index_keys) == 1 else None
@@ -138,17 +143,19 @@ def writer(pmap: IndexedRecords[Any, Any]) -> Write:
 
 
 def write_many(
-    pmap: IndexedRecords[Any, Any], txn: Transaction, keys: list[Any], values: list[Any]
+    pmap: IndexedRecords[Any, Any], txn: Transaction, keys: list[Any], values: list[Any], insert: bool
 ) -> tuple[int, int] | None:
     """Store records and their index records; return how many, and the bytes that this took.
 
-    None is stored if the map has indexes and one would replace another. None is returned if they have to go
-    the long way.
+    None is stored if one would replace another, and the map has indexes or they are to be inserted. None is
+    returned if they have to go the long way.
     """
     plan = pmap._plan
     if plan is None:
         return None
-    flags = plan.flags if pmap._plain is None else plan.flags | CBOR
+    flags = KEEP if insert else plan.flags
+    if pmap._plain is not None:
+        flags |= CBOR
     try:
         c_keys = keys if plan.plain_key is None else list(map(plan.plain_key, keys))
         data = list(map(pmap._dump if pmap._plain is None else pmap._plain, values))

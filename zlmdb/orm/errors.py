@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from zlmdb.lmdb.errors import BadValsizeError, MapFullError, ReadonlyError
+from zlmdb.lmdb.errors import BadValsizeError, KeyExistsError, MapFullError, ReadonlyError
 
 
 class Error(Exception):
@@ -27,7 +27,7 @@ class EncodeError(UsageError):
 
 
 class DecodeError(Error, ValueError):
-    """A stored record that its codec cannot read: it is damaged, or of another kind than the map says."""
+    """A stored record that cannot be read: by its codec, or by a function of the application's."""
 
 
 class KeyLengthError(BadValsizeError, EncodeError):
@@ -40,6 +40,28 @@ class NullValueConstraint(Error, RuntimeError):  # noqa: N818 (the established n
 
 class UniqueValueConstraint(Error, RuntimeError):  # noqa: N818 (named after its sibling)
     """A unique index has this value already, for another record; nothing was written."""
+
+
+class RecordExistsError(KeyExistsError, Error):
+    """A record was to be inserted, and its key has one; nothing was written."""
+
+
+class MissingRecordError(Error, KeyError):
+    """A record was to be taken out of a map, and there is none."""
+
+    __str__ = Exception.__str__  # KeyError's shows the text in quotes
+
+
+class UnsupportedError(Error, NotImplementedError):
+    """What dicts can do and maps cannot: a map is read and written in a transaction only."""
+
+
+class IndexFunctionError(Error):
+    """The function of an index has failed for a value; nothing was written."""
+
+
+class IncompleteIndexError(Error, RuntimeError):
+    """An index that lacks the records which its map had before: it is to be rebuilt."""
 
 
 class IndexDefinitionError(Error):
@@ -85,21 +107,24 @@ class DatabaseFullError(MapFullError, Error):
 E = TypeVar("E", bound=Error)
 
 _MISTAKEN = (KeyError, StopIteration, StopAsyncIteration)
-"""What Python takes for a missing record, in `Mapping.get` for instance, or for the end of an iteration."""
+"""What is taken for a missing record, such as by `collections.ChainMap`, or for the end of an iteration."""
 
 
-def caused(kind: type[E], text: str, cause: Exception) -> E:
+def caused(
+    kind: type[E], text: str, cause: Exception, mistaken: tuple[type[Exception], ...] = _MISTAKEN
+) -> E:
     """Return an exception of a kind that can also be caught, and asked, as the one that caused it.
 
-    What an application's own functions raise, such as ``marshal``, it may well catch by its own type.
+    What an application's own functions raise, such as ``marshal``, it may well catch by its own type; but not
+    what is mistaken for something else.
     """
-    error: E = _both((kind, type(cause)))(text)
+    error: E = _both((kind, type(cause)), mistaken)(text)
     error.__dict__.update(cause.__dict__)
     return error
 
 
 @lru_cache(maxsize=100)
-def _both(classes: tuple[type[Error], type[Exception]]) -> Any:
+def _both(classes: tuple[type[Error], type[Exception]], mistaken: tuple[type[Exception], ...]) -> Any:
     """Return a subclass of both, or of the first and the first base of the second that allows it."""
     kind, cause = classes
     members = {
@@ -112,9 +137,17 @@ def _both(classes: tuple[type[Error], type[Exception]]) -> Any:
     for base in cause.__mro__:
         if issubclass(kind, base):
             break
-        if not issubclass(base, _MISTAKEN):
+        if not issubclass(base, mistaken):
             with suppress(TypeError):  # some exceptions of Python are made by their own constructor only
                 both = type(kind.__name__, (kind, base), members)
                 both("")
                 return both
     return kind
+
+
+def described(function: Any) -> str:
+    """Return the name of an application's function, and where it stands if that does not tell."""
+    name = getattr(function, "__qualname__", None) or repr(function)
+    code = getattr(function, "__code__", None)
+    place = f", {code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+    return f"{name}{place}"

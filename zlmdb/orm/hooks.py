@@ -11,7 +11,7 @@ from typing import Any
 
 from zlmdb.orm.keys import Key
 from zlmdb.orm.parts import Part
-from zlmdb.orm.values import Value
+from zlmdb.orm.values import Fault, Value
 
 
 class Hooks:
@@ -75,3 +75,10 @@ class _HookedValue(Value[Any]):
     def __init__(self, hooks: Hooks) -> None:
         self.dump = hooks._serialize_value
         self.load = hooks._deserialize_value
+        self._hooks = hooks
+
+    def fault(self, data: bytes, error: Exception) -> Fault | None:
+        """Return what is to be blamed: the class, unless it overrides other methods only."""
+        if _overrides(type(self._hooks), "_deserialize_value"):
+            return super().fault(data, error)
+        return self._hooks._value_codec_below.fault(data, error)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zlmdb.orm.direct import plan_of, writer
+from zlmdb.orm.direct import long_way, plan_of, writer
 from zlmdb.orm.errors import IndexDefinitionError, UsageError
 from zlmdb.orm.indexes import Index, IndexReport, check, rebuild
 from zlmdb.orm.records import Records
@@ -28,11 +29,42 @@ class IndexedRecords(Records[K, V]):
         super().__init__(slot, compress, key, value)
         self._indexes: dict[str, Index] = {}
         self._index_attached_to: IndexedRecords[Any, Any] | None = None
+        self._unchecked: list[Index] = []  # those that are yet to be used
         self._replan()
 
     def _replan(self) -> None:
         self._plan = plan_of(self)
-        self._write = writer(self)
+        self._prepare_writing()
+
+    def _prepare_writing(self) -> None:
+        """Open the fast ways to write a record; they are closed while an index is unchecked."""
+        is_open = not self._unchecked
+        self._write = writer(self) if is_open else long_way
+        self._insert = writer(self, insert=True) if is_open else long_way
+
+    def _use_index(self, index: Index, txn: Transaction) -> None:
+        """Use an index for the first time.
+
+        Raises:
+            IncompleteIndexError: It lacks the records from before it was attached.
+        """
+        index.check_complete(txn)
+        self._checked_index(index)
+
+    def _use_indexes(self, txn: Transaction) -> None:
+        for index in list(self._unchecked):
+            self._use_index(index, txn)
+
+    def _checked_index(self, index: Index) -> None:
+        self._unchecked = [other for other in self._unchecked if other is not index]
+        index.pmap._check_lookups(None)
+        self._prepare_writing()
+
+    def __repr__(self) -> str:
+        if self._index_attached_to is not None:
+            return f"{super().__repr__()[:-1]}, an index of {self._index_attached_to}>"
+        indexes = f", indexes {', '.join(self.indexes())}" if self._indexes else ""
+        return f"{super().__repr__()[:-1]}{indexes}>"
 
     def attach_index(
         self,
@@ -42,7 +74,11 @@ class IndexedRecords(Records[K, V]):
         nullable: bool = False,
         unique: bool | None = None,
     ) -> None:
-        """Keep an index of the values from now on; records that are there already need `rebuild_index`.
+        """Keep an index of the values from now on.
+
+        Records that are there already need `rebuild_index`. When the index is first used in this process, to
+        write a record or to look one up, some records are looked for in it, and it is refused
+        (`IncompleteIndexError`) if it lacks them.
 
         Args:
             name: A name for the index.
@@ -76,8 +112,10 @@ class IndexedRecords(Records[K, V]):
             raise IndexDefinitionError(
                 f"{pmap} cannot be an index of {self}: the slot is taken, and records would mix"
             )
-        self._indexes[name] = Index(self, name, pmap, fkey, nullable, bool(unique))
+        index = self._indexes[name] = Index(self, name, pmap, fkey, nullable, bool(unique))
         pmap._index_attached_to = self
+        pmap._check_lookups(partial(self._use_index, index))
+        self._unchecked.append(index)
         self._replan()
 
     def detach_index(self, name: str) -> None:
@@ -85,6 +123,7 @@ class IndexedRecords(Records[K, V]):
         index = self._indexes.pop(name, None)
         if index is not None:
             index.pmap._index_attached_to = None
+            self._checked_index(index)
             self._replan()
 
     def indexes(self) -> list[str]:

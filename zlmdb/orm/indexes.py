@@ -13,8 +13,18 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from zlmdb.lmdb.bulk import put_records
-from zlmdb.lmdb.errors import BadValsizeError
-from zlmdb.orm.errors import DecodeError, EncodeError, Error, NullValueConstraint, UniqueValueConstraint
+from zlmdb.lmdb.errors import BadValsizeError, CorruptedError
+from zlmdb.lmdb.errors import Error as LmdbError
+from zlmdb.orm.errors import (
+    DecodeError,
+    EncodeError,
+    IncompleteIndexError,
+    IndexFunctionError,
+    NullValueConstraint,
+    UniqueValueConstraint,
+    caused,
+    described,
+)
 from zlmdb.orm.parts import shown
 
 if TYPE_CHECKING:
@@ -29,6 +39,8 @@ Entry = tuple[bytes, bytes]
 
 BATCH = 1000
 """Records that are read and written together when many are."""
+SAMPLE = 10
+"""Records at either end of a map that are looked for in an index when it is used for the first time."""
 
 
 def is_null(index_key: object) -> bool:
@@ -70,10 +82,23 @@ class Index:
     def __repr__(self) -> str:
         return f"index {self.name!r} of {self.owner}"
 
-    def entry(self, key: Any, value: Any) -> Entry | None:
-        """Return the index record of a record; None if its index key is null."""
+    def entry(self, key: Any, value: Any, is_stored: bool = False) -> Entry | None:
+        """Return the index record of a record; None if its index key is null.
+
+        Args:
+            key: The key of the record.
+            value: Its value.
+            is_stored: Whether the value was read, and is not one that is to be stored.
+
+        Raises:
+            IndexFunctionError: The function of the index fails for the value.
+            EncodeError: The index key cannot be stored.
+        """
         fkey, encode_key, encode_primary = self.fkey, self._encode_key, self._encode_primary
-        index_key = fkey(value)
+        try:
+            index_key = fkey(value)
+        except Exception as error:
+            raise self._failed(key, value, is_stored, error) from error
         if is_null(index_key):
             return None
         try:
@@ -84,14 +109,17 @@ class Index:
                 f"{self}, index key {shown(index_key)}, record {shown(key)}: {error}"
             ) from error
 
-    def stored_entry(self, record_key: bytes, key: Any, value: Any) -> Entry | None:
-        """Return the index record of a record that is stored; one that the function fails for is damaged."""
-        try:
-            return self.entry(key, value)
-        except Error:
-            raise
-        except Exception as error:
-            raise self.owner._undecodable(record_key, error) from error
+    def _failed(self, key: Any, value: Any, is_stored: bool, error: Exception) -> IndexFunctionError:
+        origin = "the value as it is read from the database" if is_stored else "the value to be stored"
+        text = (
+            f"{self}, record {shown(key)}: the function of the index ({described(self.fkey)}) has failed, "
+            f"which was given {shown(value)}, {origin}: {type(error).__name__}: {error}"
+        )
+        return caused(IndexFunctionError, text, error, mistaken=(StopIteration, StopAsyncIteration))
+
+    def stored_entry(self, key: Any, value: Any) -> Entry | None:
+        """Return the index record of a record that is stored."""
+        return self.entry(key, value, is_stored=True)
 
     def entries(self, keys: list[Any], values: list[Any]) -> tuple[list[bytes], list[bytes]]:
         """Return the index records of records that are to be stored: their keys, and their values.
@@ -99,9 +127,9 @@ class Index:
         Raises:
             NullValueConstraint: One of the index keys is null, and the index is not nullable.
         """
-        index_keys = list(map(self.fkey, values))
-        if not any(map(is_null, index_keys)):
-            with suppress(Exception):  # found again below, with the record that it is about
+        with suppress(Exception):  # found again below, with the record that it is about
+            index_keys = list(map(self.fkey, values))
+            if not any(map(is_null, index_keys)):
                 return list(map(self._encode_key, index_keys)), list(map(self._encode_primary, keys))
         entries = []
         for key, value in zip(keys, values, strict=True):
@@ -140,9 +168,34 @@ class Index:
         """Return whether an index record leads to no record, or to one that has another index key by now."""
         key, record_key = _target(self, txn, *entry)
         data = txn.get(record_key) if record_key else None
-        return data is None or entry != self.stored_entry(
-            record_key, key, self.owner._decoded(txn, record_key, data)
-        )
+        return data is None or entry != self.stored_entry(key, self.owner._decoded(txn, record_key, data))
+
+    def check_complete(self, txn: Transaction) -> None:
+        """Raise `IncompleteIndexError` if the index lacks what the map had before it was attached.
+
+        The first records of the map are looked for, and the last ones. That none of them is there gives the
+        index away; a single one may be missing where releases before let others take index records over.
+        Records that are left out of the index, or cannot be read, do not count.
+        """
+        for reverse in (False, True):
+            entry_keys = self._sample(txn, reverse)
+            if entry_keys and not any(txn.get(entry_key) is not None for entry_key in entry_keys):
+                raise IncompleteIndexError(
+                    f"{self} lacks records that {self.owner} had before the index was attached, such as that "
+                    f"of the index key {self.pmap._shown_key(entry_keys[0])}: call "
+                    f"rebuild_index(txn, {self.name!r}) of the map once, in a write transaction"
+                )
+
+    def _sample(self, txn: Transaction, reverse: bool) -> list[bytes]:
+        """Return the keys of the index records that the records at one end of the map should have."""
+        owner, entry_keys = self.owner, []
+        records = txn._opened().items(prefix=owner._attached(), limit=SAMPLE, reverse=reverse)
+        for record_key, data in records:
+            with suppress(Exception):  # it is for others to say what is wrong with a record
+                key, value = owner._key_in(record_key), owner._decoded(txn, record_key, data)
+                if (entry := self.stored_entry(key, value)) is not None:
+                    entry_keys.append(entry[0])
+        return entry_keys
 
     def holds(self, txn: Transaction, entry: Entry) -> bool:
         """Return whether the index record is the entry, and not that of another record with the same key.
@@ -153,9 +206,15 @@ class Index:
 
 
 def store(
-    pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, value: Any, record_key: bytes, data: bytes
-) -> None:
-    """Store a record and its index records."""
+    pmap: PersistentMap[Any, Any],
+    txn: Transaction,
+    key: Any,
+    value: Any,
+    record_key: bytes,
+    data: bytes,
+    overwrite: bool,
+) -> bool:
+    """Store a record and its index records; return False if there is one that is not to be replaced."""
     records: tuple[bytes, ...] = (record_key, data)
     for index in pmap._indexes.values():
         entry = index.entry(key, value)
@@ -174,6 +233,8 @@ def store(
                 txn, [entry_key for entry_key in records[2::2] if entry_key.startswith(prefix)]
             )
         raise
+    if old is not None and not overwrite:
+        return False
     if old is not None:
         stale = [] if old == data else stale_keys(pmap, txn, key, old, value)
         put_records(txn._opened(), records, overwrite=True)
@@ -181,6 +242,7 @@ def store(
             txn.delete(entry_key)
     if txn._stats is not None:
         txn._stats.puts += len(records) // 2
+    return True
 
 
 def stale_keys(
@@ -191,7 +253,7 @@ def stale_keys(
     old_value = pmap._decoded(txn, record_key, old_data)
     stale = []
     for index in pmap._indexes.values():
-        old, new = index.stored_entry(record_key, key, old_value), index.entry(key, value)
+        old, new = index.stored_entry(key, old_value), index.entry(key, value)
         if old is not None and (new is None or new[0] != old[0]) and index.holds(txn, old):
             stale.append(old[0])
     return stale
@@ -203,7 +265,7 @@ def remove(pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, record_key
     if data is None:
         return
     value = pmap._decoded(txn, record_key, data)
-    entries = [(index, index.stored_entry(record_key, key, value)) for index in pmap._indexes.values()]
+    entries = [(index, index.stored_entry(key, value)) for index in pmap._indexes.values()]
     for index, entry in entries:
         if entry is not None and index.holds(txn, entry):
             txn.delete(entry[0])
@@ -211,12 +273,36 @@ def remove(pmap: PersistentMap[Any, Any], txn: Transaction, key: Any, record_key
 
 
 def delete_slot(txn: Transaction, prefix: bytes) -> int:
-    """Delete all records whose keys begin with a slot; return how many."""
+    """Delete all records whose keys begin with a slot; return how many.
+
+    Raises:
+        zlmdb.lmdb.CorruptedError: A record can be deleted neither by its key nor where it stands: the file is
+            damaged.
+    """
     deleted = 0
     while keys := list(txn._opened().keys(prefix=prefix, limit=BATCH)):
-        for key in keys:
-            txn.delete(key)
-        deleted += len(keys)
+        found = sum(map(txn.delete, keys)) or _delete_in_place(txn, prefix)
+        if not found:
+            raise CorruptedError(
+                f"database {txn._db.dbpath}: the record with the key {keys[0].hex()} cannot be deleted, the "
+                "file is damaged. Abort the transaction; zlmdb.lmdb.verify says what is wrong"
+            )
+        deleted += found
+    return deleted
+
+
+def _delete_in_place(txn: Transaction, prefix: bytes) -> int:
+    """Delete records where they stand: where keys are out of order, they are not found by them."""
+    deleted = 0
+    with txn._opened().cursor() as cursor:
+        found = cursor.set_range(prefix)
+        try:
+            while found and cursor.key().startswith(prefix) and cursor.delete():
+                deleted += 1
+        except LmdbError as error:
+            txn._refuse(error)
+    if txn._stats is not None:
+        txn._stats.dels += deleted
     return deleted
 
 
@@ -260,7 +346,7 @@ def rebuild(index: Index, txn: Transaction) -> tuple[int, int]:
 
 
 def _rebuild(index: Index, txn: Transaction) -> tuple[int, int]:
-    deleted = index.pmap.truncate(txn)
+    deleted = delete_slot(txn, index.pmap._attached())
     inserted = 0
     for batch in batches(_entries(index, txn)):
         entries = sorted((entry for _, entry in batch if entry is not None), key=itemgetter(0))
@@ -296,7 +382,7 @@ def _check_index_records(index: Index, txn: Transaction, batch: list[Entry], rep
         data = found.get(record_key)
         if data is None:
             report.extra.append(_index_key(index, entry[0]))
-        elif index.stored_entry(record_key, key, owner._decoded(txn, record_key, data)) != entry:
+        elif index.stored_entry(key, owner._decoded(txn, record_key, data)) != entry:
             report.stale.append(_index_key(index, entry[0]))
 
 
@@ -322,7 +408,7 @@ def _entries(index: Index, txn: Transaction) -> Iterator[tuple[Any, Entry | None
     owner = index.owner
     for record_key, data in txn._opened().items(prefix=owner._attached()):
         key = owner._decoded_key(record_key)
-        yield key, index.stored_entry(record_key, key, owner._decoded(txn, record_key, data))
+        yield key, index.stored_entry(key, owner._decoded(txn, record_key, data))
 
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -9,7 +9,7 @@ records come in the order of their parts, first to last, if each of them `sorts`
 b'\x01\x02abc'
 >>> key.decode(b"\x01\x02abc")
 (258, 'abc')
->>> key.encode_prefix((258,))
+>>> key.prefix((258,)).data
 b'\x01\x02'
 """
 
@@ -41,6 +41,7 @@ from zlmdb.orm.parts import (
     Uuid,
     shown,
 )
+from zlmdb.orm.prefixes import Prefix, StartsWith
 from zlmdb.orm.timestamps import NativeTimestamp, Timestamp
 
 __all__ = [
@@ -92,7 +93,11 @@ class Key(Generic[K]):
         self.parts = parts
         sizes = [part.size or 0 for part in parts]
         self.size = sum(sizes) if all(sizes) else None
-        self._encoders = _encoders(parts)
+        self._terminated = _terminated_parts(parts)
+        self._encoders = [
+            _terminated(part) if index in self._terminated else part.encoder()
+            for index, part in enumerate(parts)
+        ]
         self.encode = self.encoder()
         self.decode = self.decoder()
 
@@ -159,23 +164,53 @@ class Key(Generic[K]):
         """Return a function that decodes the key that follows a prefix of `skip` bytes."""
         return self.parts[0].decoder(skip) if len(self.parts) == 1 else _tuple_decoder(self.parts, skip)
 
-    def encode_prefix(self, prefix: Any) -> bytes:
-        """Return the bytes that the keys begin with that begin with some parts.
+    def prefix(self, prefix: Any) -> Prefix:
+        """Return what the keys have in common that begin with some parts.
 
         Args:
-            prefix: A tuple of the first parts, or the first part alone. The last one given may be incomplete
-                if it is a string or bytes: ``("ab",)`` is the prefix of all keys whose first part begins so.
+            prefix: A tuple of the first parts, or the first part alone; the last one may be a `StartsWith`.
+                Of a key with one part it is the beginning, or in a tuple the whole of it.
 
         Raises:
             EncodeError: A value is of the wrong type, or there are more of them than parts.
         """
         parts = self.parts
-        values = prefix if isinstance(prefix, tuple) and len(parts) > 1 else (prefix,)
+        if len(parts) == 1 and not (isinstance(prefix, tuple) and parts[0].has_beginnings):
+            return Prefix(self._beginning(0, prefix), None)
+        values = prefix if isinstance(prefix, tuple) else (prefix,)
         if not 1 <= len(values) <= len(parts):
             raise EncodeError(f"A prefix of this key has 1 to {len(parts)} parts, not {len(values)}")
-        *whole, last = values
-        encoded = [self._encoders[index](value) for index, value in enumerate(whole)]
-        return b"".join([*encoded, parts[len(whole)].encode_prefix(last)])
+        last = len(values) - 1
+        is_exact = not isinstance(values[last], StartsWith)
+        encoded = [encode(value) for encode, value in zip(self._encoders, values[:last], strict=False)]
+        end = self._encoders[last](values[last]) if is_exact else self._beginning(last, values[last])
+        data = b"".join([*encoded, end])
+        return Prefix(data, self._size_with(data, last + is_exact, 0 if is_exact else len(end)))
+
+    def _beginning(self, index: int, value: Any) -> bytes:
+        """Return the bytes that a part begins with."""
+        part = self.parts[index]
+        if isinstance(value, StartsWith):
+            if not part.has_beginnings:
+                raise EncodeError(f"{part.name} is given as a whole, not as {shown(value)}")
+            value = value.value
+        data = part.encode_prefix(value)
+        if index in self._terminated and b"\0" in data:
+            raise EncodeError(f"A string before another has no NUL, which ends it: {shown(value)}")
+        return data
+
+    def _size_with(self, data: bytes, whole: int, begun: int) -> int | None:
+        """Return the size of keys that begin with the data if the end of a string in them is not marked.
+
+        Args:
+            data: What they begin with.
+            whole: How many parts this contains as a whole.
+            begun: How many bytes of the next one.
+        """
+        sizes = [part.size for part in self.parts]
+        if None not in sizes[self._terminated.stop : whole]:
+            return None
+        return len(data) - begun + sum(size or 0 for size in sizes[whole:])
 
     def new(self) -> K:
         """Return a key that is most likely not in use: of random parts, except for the current time."""
@@ -192,12 +227,12 @@ def _code(part: AnyPart) -> str:
     return "U" if part is Uuid else "?"
 
 
-def _encoders(parts: tuple[AnyPart, ...]) -> list[Callable[[Any], bytes]]:
-    """Return the functions that encode the parts in their places: all but the last string end with NUL."""
+def _terminated_parts(parts: tuple[AnyPart, ...]) -> range:
+    """Return the places of the parts that end with NUL: all strings but the last."""
     texts = [index for index, part in enumerate(parts) if part.size is None]
     if texts and texts[-1] - texts[0] >= len(texts):
         raise UsageError("The strings of a key must be neighbours: else it could not be read back")
-    return [_terminated(part) if index in texts[:-1] else part.encoder() for index, part in enumerate(parts)]
+    return range(texts[0], texts[-1]) if texts else range(0)
 
 
 def _terminated(part: AnyPart) -> Callable[[Any], bytes]:

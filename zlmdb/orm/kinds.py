@@ -42,7 +42,11 @@ class _MarshalMap(PersistentMap[K, Any]):
         marshal = marshal or cls._zlmdb_marshal
         unmarshal = unmarshal or cls._zlmdb_unmarshal or cls._zlmdb_parse
         if marshal is None or unmarshal is None:
-            raise UsageError(f"{cls.__name__} needs the functions marshal and unmarshal")
+            raise UsageError(
+                f"{cls.__name__} needs the functions marshal and parse: give them to zlmdb.table"
+                if cls._zlmdb_oid is not None
+                else f"{cls.__name__} needs the functions marshal and unmarshal"
+            )
         codec: Any = self._value_codec
         super().__init__(slot, compress, value=codec(marshal, unmarshal))
 

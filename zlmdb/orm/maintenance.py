@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -37,6 +37,7 @@ def backup(env: lmdb.Environment, path: str, compact: bool, verify: bool) -> Non
         if verify:
             _verify(directory)
         _flush(directory / "data.mdb")
+        _flush(directory)
         directory.rename(target)
         _flush(target.parent)
 
@@ -153,7 +154,7 @@ def _copy_records(env: lmdb.Environment, directory: Path, lib_version: str, prog
                 if progress is not None:
                     progress(done, total)
             with target.begin() as txn:
-                if any(one != other for one, other in zip(source.items(), txn.items(), strict=True)):
+                if any(one != other for one, other in zip_longest(source.items(), txn.items())):
                     raise BackupError("the copied records are not those of the database, which is unchanged")
         target.sync(True)
     return done

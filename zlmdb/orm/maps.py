@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
-from zlmdb.lmdb.errors import BadValsizeError
+from zlmdb.lmdb.errors import BadValsizeError, KeyExistsError
 from zlmdb.lmdb.errors import Error as LmdbError
 from zlmdb.lmdb.reading import OTHER
 from zlmdb.orm import bulk, compression
-from zlmdb.orm.errors import Error, UsageError
+from zlmdb.orm.errors import Error, MissingRecordError, RecordExistsError, UnsupportedError, UsageError
 from zlmdb.orm.indexed import IndexedRecords
 from zlmdb.orm.indexes import delete_slot, remove, store
 from zlmdb.orm.parts import MAX_OID, shown
-from zlmdb.orm.selection import Selection
+from zlmdb.orm.selection import Range, Selection
 from zlmdb.orm.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
+D = TypeVar("D")
 
+_NO_DEFAULT: Any = object()
 MAX_LIMIT = 9_999_999
 
 
@@ -65,8 +67,11 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
 
     # -- single records --
 
-    def __getitem__(self, subscript: tuple[Transaction, K]) -> V | None:
+    def __getitem__(self, subscript: tuple[Transaction, K | None]) -> V | None:
         """Return the value for ``pmap[txn, key]``; None if there is no record, or the stored value is empty.
+
+        A type checker lets pass what an index may give, None included; where there is no such key, it is
+        refused.
 
         Raises:
             UsageError: The subscript is not an open transaction and a key of the map.
@@ -82,9 +87,9 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             return self._fetch(subscript)
         return self._fetch(subscript) if value is OTHER else value
 
-    def _fetch(self, subscript: tuple[Transaction, K]) -> V | None:
+    def _fetch(self, subscript: tuple[Transaction, K | None]) -> V | None:
         """Read a record the long way."""
-        txn, record_key = self._locate(subscript)
+        txn, record_key = self._locate(subscript)  # type: ignore[arg-type]
         data = txn.get(record_key)
         return self._decoded(txn, record_key, data) if data else None
 
@@ -96,6 +101,8 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             EncodeError: The value, or the key of an index record, cannot be stored.
             NullValueConstraint: An index that is not nullable would get a null.
             UniqueValueConstraint: A unique index has the value for another record already.
+            IndexFunctionError: The function of an index fails for the value, or for that which it replaces.
+            IncompleteIndexError: An index lacks the records from before it was attached.
             DatabaseFullError: The database has reached its limit; the transaction must be aborted.
             ReadOnlyError: The transaction is read-only.
         """
@@ -112,23 +119,45 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             pass
         self._store(subscript, value)
 
-    def _store(self, subscript: tuple[Transaction, K], value: V | None) -> None:
-        """Store a record the long way."""
+    def insert(self, txn: Transaction, key: K, value: V | None) -> None:
+        """Store a new record, and its index records with it; one that is there already is not replaced.
+
+        Raises:
+            RecordExistsError: There is a record with the key.
+            Error: As for storing a record.
+        """
+        try:
+            stored = self._insert(txn, key, value) or self._store((txn, key), value, overwrite=False)
+        except KeyExistsError as error:
+            raise self._existing(key) from error
+        except LmdbError as error:
+            txn._refuse(error)
+        if not stored:
+            raise self._existing(key)
+
+    def _existing(self, key: K) -> RecordExistsError:
+        return RecordExistsError(
+            f"{self} has a record with the key {shown(key)} already, which insert does not replace"
+        )
+
+    def _store(self, subscript: tuple[Transaction, K], value: V | None, overwrite: bool = True) -> bool:
+        """Store a record the long way; return False if there is one that is not to be replaced."""
         try:
             txn, key = subscript
             encode, dump, put = self._record_key, self._dump, txn._put
             record_key = encode(key)
         except Exception as error:
             raise self._bad_subscript(subscript, error) from error
+        if self._unchecked:
+            self._writable(txn)
         try:
             data = dump(value)  # type: ignore[arg-type]
         except Exception as error:
             raise self._unencodable(key, value, error) from error
         try:
             if self._indexes:
-                store(self, txn, key, value, record_key, data)
-            else:
-                put(record_key, data)
+                return store(self, txn, key, value, record_key, data, overwrite)
+            return put(record_key, data, overwrite=overwrite)
         except Error:
             raise
         except BadValsizeError as error:
@@ -145,6 +174,8 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             ReadOnlyError: The transaction is read-only.
         """
         txn, record_key = self._locate(subscript)
+        if self._unchecked:
+            self._use_indexes(txn)
         if self._indexes:
             remove(self, txn, subscript[1], record_key)
         else:
@@ -200,7 +231,33 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         Raises:
             Error: As for storing a single record.
         """
-        return bulk.put_many(self, self._checked(txn), items)
+        return bulk.put_many(self, self._writable(txn), items)
+
+    def insert_many(self, txn: Transaction, items: Iterable[tuple[K, V | None]]) -> int:
+        """Store many new records in one call; none that is there already is replaced.
+
+        They are written in groups, as by `put_many`. Of a group in which one is refused none is written, but
+        those in the groups before it are: where it is to be all or none, call this in a nested transaction,
+        or abort this one.
+
+        Args:
+            txn: An open write transaction.
+            items: Pairs of key and value, in any order; each key once.
+
+        Returns:
+            How many records there were.
+
+        Raises:
+            RecordExistsError: There is a record with one of the keys, or two here have the same.
+            Error: As for storing a single record.
+        """
+        return bulk.put_many(self, self._writable(txn), items, insert=True)
+
+    def _writable(self, txn: Transaction) -> Transaction:
+        """Return the transaction if records can be stored in it."""
+        self._usable(txn)
+        self._use_indexes(txn)
+        return txn
 
     def get_many(self, txn: Transaction, keys: Iterable[K]) -> list[V | None]:
         """Return the values of many keys in their order, None for each that has no record.
@@ -251,14 +308,15 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
 
         Args:
             txn: An open transaction.
-            from_key: The first key of the range, included. What is falsy, also 0 and "", counts as not given.
-            to_key: The end of the range, not included; likewise.
+            from_key: The first key of the range, included; None: the first of the map.
+            to_key: The end of the range, not included; None: the end of the map.
             return_keys: Whether to return the keys.
             return_values: Whether to return the values.
             reverse: Walk from the end of the range down.
             limit: Return at most so many, 1 to 9999999.
-            prefix: Only keys that begin with this: with the first parts, in a tuple, or with the first part
-                alone. The last one given may be the beginning of a string or of bytes.
+            prefix: Only keys that begin with this: the first parts, in a tuple, or the first part alone.
+                They are exact; ``StartsWith("Lon")`` as the last one is the beginning of a string or of
+                bytes. Where keys have only one part, a prefix is the beginning of the key in any case.
 
         Returns:
             An iterable of (key, value), or of keys or values alone; of as many None as there are records if
@@ -272,27 +330,26 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         if limit is not None and (type(limit) is not int or not 1 <= limit <= MAX_LIMIT):
             raise UsageError(f"limit must be an int from 1 to {MAX_LIMIT}, not {shown(limit)}")
         self._checked(txn)
-        bounds = {
-            "start": self._bound(from_key) if from_key else None,
-            "stop": self._bound(to_key) if to_key else None,
-            "prefix": self._prefix_bytes(prefix),
-            "reverse": reverse,
-            "limit": limit,
-        }
-        return Selection(self, txn, bounds, return_keys, return_values)
+        start = None if from_key is None else self._bound(from_key)
+        stop = None if to_key is None else self._bound(to_key)
+        return Selection(
+            Range(self, txn, start, stop, self._prefixed(prefix), reverse, limit), return_keys, return_values
+        )
 
     def count(self, txn: Transaction, prefix: Any = None) -> int:
         """Return the number of records, or of those whose key begins with a prefix.
 
         Args:
             txn: An open transaction.
-            prefix: As for `select`; what is falsy counts as not given.
+            prefix: As for `select`.
 
         Raises:
             UsageError: The transaction is not open, or the prefix does not fit the map's keys.
         """
+        if prefix is None:  # which is true of an index also before it is used
+            return self._usable(txn)._count(self._attached())
         self._checked(txn)
-        return txn._count(self._prefix_bytes(prefix))
+        return txn._count(*self._prefixed(prefix))
 
     def count_range(self, txn: Transaction, from_key: K, to_key: K) -> int:
         """Return the number of records from a key (included) to another (not included).
@@ -318,31 +375,88 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             UsageError: The transaction is not open.
             ReadOnlyError: The transaction is read-only.
         """
-        self._checked(txn)
+        self._usable(txn)
         deleted = delete_slot(txn, self._attached())
         if rebuild_indexes:
             deleted += sum(index.pmap.truncate(txn) for index in self._indexes.values())
         return deleted
 
-    # -- what a map without a transaction cannot do --
+    # -- what makes it a mapping --
+
+    @overload
+    def get(self, subscript: tuple[Transaction, K | None], default: None = None) -> V | None: ...
+    @overload
+    def get(self, subscript: tuple[Transaction, K | None], default: D) -> V | D | None: ...
+    def get(self, subscript: tuple[Transaction, K | None], default: Any = None) -> Any:
+        """Return ``pmap[txn, key]``, or the default if there is no record.
+
+        Raises:
+            UsageError: The subscript is not an open transaction and a key of the map.
+            DecodeError: The record cannot be read.
+        """
+        value = self[subscript]
+        return default if value is None and default is not None and subscript not in self else value
+
+    def setdefault(self, subscript: tuple[Transaction, K], default: V | None = None) -> V | None:
+        """Return ``pmap[txn, key]``; if there is no record, store the default and return it.
+
+        Raises:
+            Error: As for reading and for storing a record.
+        """
+        value = self[subscript]
+        if value is None and subscript not in self:
+            self[subscript] = value = default
+        return value
+
+    @overload
+    def pop(self, subscript: tuple[Transaction, K]) -> V | None: ...
+    @overload
+    def pop(self, subscript: tuple[Transaction, K], default: D) -> V | D | None: ...
+    def pop(self, subscript: tuple[Transaction, K], default: Any = _NO_DEFAULT) -> Any:
+        """Delete a record and its index records, and return the value; the default if there is none.
+
+        Raises:
+            MissingRecordError: There is no record, and no default; it is a KeyError.
+            Error: As for reading and for deleting a record.
+        """
+        value = self[subscript]
+        if value is None and subscript not in self:
+            if default is not _NO_DEFAULT:
+                return default
+            raise MissingRecordError(f"{self} has no record with the key {shown(subscript[1])}")
+        del self[subscript]
+        return value
+
+    # -- and what it cannot do without a transaction --
 
     def __iter__(self) -> NoReturn:
-        raise NotImplementedError(f"{self}: a map is iterated over in a transaction, with select(txn)")
+        raise UnsupportedError(f"{self}: a map is iterated over in a transaction, with select(txn)")
+
+    def __reversed__(self) -> NoReturn:
+        raise UnsupportedError(f"{self}: it is walked down in a transaction, with select(txn, reverse=True)")
 
     def __len__(self) -> int:
-        raise NotImplementedError(f"{self}: records are counted in a transaction, with count(txn)")
+        raise UnsupportedError(f"{self}: records are counted in a transaction, with count(txn)")
 
     def keys(self) -> NoReturn:
-        """Raise NotImplementedError: see `select`."""
-        raise NotImplementedError(f"{self}: keys come from select(txn, return_values=False)")
+        """Raise `UnsupportedError`: see `select`."""
+        raise UnsupportedError(f"{self}: keys come from select(txn, return_values=False)")
 
     def values(self) -> NoReturn:
-        """Raise NotImplementedError: see `select`."""
-        raise NotImplementedError(f"{self}: values come from select(txn, return_keys=False)")
+        """Raise `UnsupportedError`: see `select`."""
+        raise UnsupportedError(f"{self}: values come from select(txn, return_keys=False)")
 
     def items(self) -> NoReturn:
-        """Raise NotImplementedError: see `select`."""
-        raise NotImplementedError(f"{self}: records come from select(txn)")
+        """Raise `UnsupportedError`: see `select`."""
+        raise UnsupportedError(f"{self}: records come from select(txn)")
+
+    def popitem(self) -> NoReturn:
+        """Raise `UnsupportedError`: see `select` and `pop`."""
+        raise UnsupportedError(f"{self}: a record is found with select(txn, limit=1), and taken out with pop")
+
+    def clear(self) -> NoReturn:
+        """Raise `UnsupportedError`: see `truncate`."""
+        raise UnsupportedError(f"{self}: all records are deleted in a transaction, with truncate(txn)")
 
     # A map is equal to itself alone: its contents are known in a transaction only.
     __eq__ = object.__eq__

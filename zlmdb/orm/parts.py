@@ -50,6 +50,7 @@ class Part(Generic[T]):
         layout: the bytes, in words, for the documentation.
         size: their number; None if it varies.
         sorts: their order is that of the values.
+        has_beginnings: it can be asked for by its beginning; see `zlmdb.StartsWith`.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Part(Generic[T]):
     layout: str
     size: int | None
     sorts: bool = True
+    has_beginnings: bool = False
 
     def encode(self, value: T) -> bytes:
         """Return the bytes of a value.
@@ -85,7 +87,7 @@ class Part(Generic[T]):
         return (lambda data: decode(data[skip:])) if skip else decode
 
     def encode_prefix(self, value: T) -> bytes:
-        """Return the bytes that the parts begin with that begin with this value."""
+        """Return what the bytes begin with, of a value that begins with this one."""
         return self.encode(value)
 
     def new(self) -> T:
@@ -120,6 +122,7 @@ class _Nullable(Part[T | None]):
     def __init__(self, part: Part[T]) -> None:
         self.name, self.layout, self.size, self.sorts = part.name, part.layout, part.size, part.sorts
         self.type_name = f"{part.type_name} | None"
+        self.has_beginnings = part.has_beginnings
         self._part = part
         self._zeros = bytes(part.size or 0)
 
@@ -287,6 +290,7 @@ class BytesPart(Part[bytes]):
 
     type_name = "bytes"
     size: int
+    has_beginnings = True
 
     def __init__(self, size: int) -> None:
         self.name = f"Bytes{size}"
@@ -321,6 +325,7 @@ class StringPart(Part[str]):
     type_name = "str"
     layout = "UTF-8"
     size = None
+    has_beginnings = True
 
     def __init__(self, needed: bool = False) -> None:
         self.needed = needed

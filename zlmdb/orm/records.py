@@ -7,17 +7,29 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from zlmdb.lmdb.plain import USES_PLAIN_DATA
-from zlmdb.lmdb.reading import reader, view_reader
+from zlmdb.lmdb.reading import OTHER, reader, view_reader
 from zlmdb.orm.compression import compression
-from zlmdb.orm.errors import DecodeError, EncodeError, KeyLengthError, UsageError, caused
+from zlmdb.orm.errors import (
+    DecodeError,
+    DependencyError,
+    EncodeError,
+    Error,
+    KeyLengthError,
+    UsageError,
+    caused,
+    described,
+)
 from zlmdb.orm.hooks import Hooks
 from zlmdb.orm.keys import Key
 from zlmdb.orm.parts import Part, shown
+from zlmdb.orm.prefixes import Prefix
 from zlmdb.orm.transaction import Transaction
-from zlmdb.orm.values import Cbor, Value
+from zlmdb.orm.values import Cbor, Fault, Value
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from zlmdb.lmdb.reading import Read
 
     KeyLike = Key[Any] | Part[Any] | tuple[Part[Any], ...]
     ValueLike = Value[Any] | type[Value[Any]]
@@ -31,6 +43,10 @@ MAX_SLOT = 0xFFFF
 def _unmarshalled(restore: Callable[[Any], V]) -> Callable[[bytes], V]:
     loads = marshal.loads
     return lambda data: restore(loads(data))
+
+
+def _cannot_tell(_txn: object, _key: object) -> object:
+    return OTHER
 
 
 class Records(Hooks, Generic[K, V]):
@@ -84,14 +100,23 @@ class Records(Hooks, Generic[K, V]):
         self._load: Callable[[Any], V] = load if compress is None else lambda data: load(unpack(data))
         in_place = codec.takes_views and compress is None
         self._values = codec
-        self._plain: Callable[[V], Any] | None = None
         self._load_view: Callable[[Any], V] = load if in_place else lambda view: self._load(bytes(view))
-        self._read = self._read_view = reader(self._record_key, self._load)
+        read: Read = reader(self._record_key, self._load)
+        read_view = read
+        self._plain: Callable[[V], Any] | None = None
         if in_place:
-            self._read_view = view_reader(self._record_key, load)
+            read_view = view_reader(self._record_key, load)
         elif type(codec) is Cbor and compress is None and USES_PLAIN_DATA:  # one of one's own may differ
             self._plain = codec.plain
-            self._read = self._read_view = reader(self._record_key, _unmarshalled(codec.restore), cbor=True)
+            read = read_view = reader(self._record_key, _unmarshalled(codec.restore), cbor=True)
+        self._readers = read, read_view
+        self._check_lookups(None)
+
+    def _check_lookups(self, check: Callable[[Transaction], object] | None) -> None:
+        """Have a function called with the transaction before records are looked up, or no longer."""
+        self._lookup_check = check
+        self._read: Read = self._readers[0] if check is None else _cannot_tell
+        self._read_view: Read = self._readers[1] if check is None else _cannot_tell
 
     @classmethod
     def new_key(cls, secure: bool = False) -> K:  # noqa: ARG003
@@ -112,19 +137,30 @@ class Records(Hooks, Generic[K, V]):
         """Return the transaction and the record key that ``pmap[txn, key]`` stands for."""
         try:
             txn, key = subscript
-            return self._checked(txn), self._record_key(key)
+            record_key = self._record_key(key)
+            self._usable(txn)
         except Exception as error:
             raise self._bad_subscript(subscript, error) from error
+        if self._lookup_check is not None:
+            self._lookup_check(txn)
+        return txn, record_key
 
     def _bad_subscript(self, subscript: object, error: Exception) -> UsageError:
         """Return the exception for what cannot stand between the brackets of ``pmap[...]``."""
         if not isinstance(subscript, tuple) or len(subscript) != 2:
             return UsageError(f"{self} is used as pmap[txn, key], not with {shown(subscript)}")
         txn, key = subscript
-        self._checked(txn)
+        self._usable(txn)
         return EncodeError(f"{self}, key {shown(key)}: {error}")
 
     def _checked(self, txn: Transaction) -> Transaction:
+        """Return the transaction if records can be looked up in it."""
+        self._usable(txn)
+        if self._lookup_check is not None:
+            self._lookup_check(txn)
+        return txn
+
+    def _usable(self, txn: Transaction) -> Transaction:
         """Return the transaction if the map can be used with it."""
         if not isinstance(txn, Transaction):
             raise UsageError(f"{self} is used with a zlmdb.Transaction, not with {shown(txn)}")
@@ -149,12 +185,16 @@ class Records(Hooks, Generic[K, V]):
         except EncodeError as error:
             raise EncodeError(f"{self}, key {shown(key)}: {error}") from error
 
-    def _prefix_bytes(self, prefix: Any) -> bytes:
-        """Return what the record keys begin with; what is falsy stands for all records."""
+    def _prefixed(self, prefix: Any) -> Prefix:
+        """Return what the record keys have in common that begin with a prefix; with None, all."""
+        slot = self._attached()
+        if prefix is None:
+            return Prefix(slot, None)
         try:
-            return self._attached() + (self._key.encode_prefix(prefix) if prefix else b"")
+            data, size = self._key.prefix(prefix)
         except EncodeError as error:
             raise EncodeError(f"{self}, prefix {shown(prefix)}: {error}") from error
+        return Prefix(slot + data, None if size is None else len(slot) + size)
 
     def _unencodable(self, key: K, value: Any, error: Exception) -> EncodeError:
         text = f"{self}, key {shown(key)}: cannot encode {shown(value)}: {type(error).__name__}: {error}"
@@ -165,7 +205,7 @@ class Records(Hooks, Generic[K, V]):
         try:
             return self._load_view(data) if txn._buffers else self._load(data)
         except Exception as error:
-            raise self._undecodable(record_key, error) from error
+            raise self._undecodable(record_key, error, data) from error
 
     def _decoded_key(self, record_key: bytes) -> K:
         """Return the key of a record key."""
@@ -174,12 +214,41 @@ class Records(Hooks, Generic[K, V]):
         except Exception as error:
             raise self._undecodable(record_key, error) from error
 
-    def _undecodable(self, record_key: bytes, error: Exception) -> DecodeError:
-        text = (
-            f"{self}, key {self._shown_key(record_key)}: the record cannot be decoded, it is damaged or of "
-            f"another kind: {type(error).__name__}: {error}"
-        )
+    def _undecodable(self, record_key: bytes, error: Exception, data: Any = None) -> Error:
+        """Return the exception for a record that cannot be decoded.
+
+        Args:
+            record_key: Its key.
+            error: What was raised.
+            data: The stored value; none if it was not decoded.
+        """
+        if isinstance(error, DependencyError):
+            return error
+        fault = self._fault(record_key, error, data)
+        if fault is None:
+            why = "the record cannot be decoded, it is damaged or of another kind"
+        else:
+            function = f"its function {self._role(fault)} ({described(fault.function)})"
+            why = f"{function} has failed, which was given {shown(fault.given)}"
+        text = f"{self}, key {self._shown_key(record_key)}: {why}: {type(error).__name__}: {error}"
         return caused(DecodeError, text, error)
+
+    def _fault(self, record_key: bytes, error: Exception, data: Any) -> Fault | None:
+        """Return the application's function to blame for a record that cannot be decoded, if it is one."""
+        try:
+            self._key_in(record_key)
+        except Exception:  # noqa: BLE001 (that is what was to be found out)
+            function = self._deserialize_key
+            is_own = getattr(function, "__func__", None) is Hooks._deserialize_key
+            return None if is_own else Fault("_deserialize_key", function, record_key[2:])
+        try:
+            return None if data is None else self._values.fault(self._decompress(bytes(data)), error)
+        except Exception:  # noqa: BLE001 (likewise)
+            return None
+
+    def _role(self, fault: Fault) -> str:
+        """Return the name of the argument that the application gave a function as."""
+        return "parse" if type(self)._zlmdb_parse is fault.function else fault.role
 
     def _too_long(self, txn: Transaction, record_key: bytes) -> KeyLengthError:
         return KeyLengthError(
@@ -193,5 +262,9 @@ class Records(Hooks, Generic[K, V]):
         except Exception:  # noqa: BLE001 (the caller reports what is wrong with the record)
             return f"with bytes {record_key[2:].hex()}"
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return f"{type(self).__name__} (slot {self._slot})"
+
+    def __repr__(self) -> str:
+        keys, values = (getattr(codec, "name", type(codec).__name__) for codec in (self._key, self._values))
+        return f"<{type(self).__name__}, slot {self._slot}: {keys} to {values}>"

@@ -34,6 +34,9 @@ def table(
 ) -> Callable[[MapClass], MapClass]:
     """Return a decorator for a map class that makes it a table, for `Database.attach_table`.
 
+    A class that is defined anew, with the same name in the same module, takes the place of the one before:
+    the cell of a notebook may be run twice.
+
     Args:
         oid: The ID of the table, in all databases that have it.
         marshal: Makes plain data of a value, for CBOR and JSON.
@@ -56,9 +59,11 @@ def table(
     def decorate(cls: MapClass) -> MapClass:
         if not (isinstance(cls, type) and issubclass(cls, PersistentMap)):
             raise UsageError(f"table decorates subclasses of PersistentMap, not {shown(cls)}")
-        known = TABLES_BY_UUID.setdefault(table_oid, cls)
-        if known._zlmdb_oid == table_oid:
-            _check_same(known, cls, settings)
+        decorated = cls if cls.__dict__.get("_zlmdb_oid") == table_oid else TABLES_BY_UUID.get(table_oid)
+        if decorated is None or _is_redefined(decorated, cls):
+            TABLES_BY_UUID[table_oid] = cls
+        elif decorated._zlmdb_oid == table_oid:
+            _check_same(decorated, cls, settings)
         for name, setting in settings.items():
             setattr(cls, f"_zlmdb_{name}", setting)
         cls._zlmdb_oid = table_oid
@@ -76,6 +81,12 @@ def _table_id(oid: UUID | str) -> UUID:
         return UUID(oid)
     except ValueError as error:
         raise TableIdError(f"oid must be a UUID such as {uuid4()}, not {oid!r}") from error
+
+
+def _is_redefined(known: type[Any], cls: type[Any]) -> bool:
+    """Return whether a class is another definition of the one that is known."""
+    names = [(each.__module__, each.__qualname__) for each in (known, cls)]
+    return known is not cls and names[0] == names[1]
 
 
 def _check_same(known: type[Any], cls: type[Any], settings: dict[str, Any]) -> None:

@@ -42,7 +42,14 @@ class Settings(NamedTuple):
             return {"build": self.build, "cast": self.cast, "compress": self.compress}
         if not any(given):
             return {"compress": self.compress}
-        raise UsageError("a table has either marshal and parse, or build and cast, or none of the four")
+        raise UsageError(
+            "a table has either marshal and parse, or build and cast, or none of the four: this one has "
+            + " and ".join(self.functions())
+        )
+
+    def functions(self) -> list[str]:
+        """Return the names of the functions that are given."""
+        return [name for name in self._fields[:4] if getattr(self, name) is not None]
 
 
 def attach(db: Database, klass: type[Map], rename: bool) -> Map:
@@ -83,7 +90,7 @@ def attach_slot(
     """
     if not isinstance(oid, UUID):
         raise UsageError(f"oid must be a UUID, not {shown(oid)}")
-    arguments = settings.arguments()
+    settings.arguments()  # which refuses what does not go together, before anything is written
     with db.begin() as txn:
         info = read_slots(txn).get(oid)
     if info is None and not create:
@@ -96,13 +103,13 @@ def attach_slot(
             )
         with db.begin(write=True) as txn:
             info = _noted(txn, oid, name or f"{klass.__module__}.{klass.__name__}", description)
-            return _made(klass, info.slot, arguments)
+            return _made(klass, info.slot, settings)
     if renamed and _class_name(info.name or "") not in _names(klass, oid):
         raise SlotError(
             f"table <{oid}> in slot {info.slot} was made with the class {info.name}, not with {name}. If it "
             "has been renamed, attach it with rename=True; if not, two classes have one oid"
         )
-    return _made(klass, info.slot, arguments)
+    return _made(klass, info.slot, settings)
 
 
 def _names(klass: type[Any], oid: UUID) -> set[str]:
@@ -134,11 +141,16 @@ def _noted(txn: Transaction, oid: UUID, name: str, description: str | None) -> S
     return info
 
 
-def _made(klass: type[Map], slot: int, arguments: dict[str, Any]) -> Map:
+def _made(klass: type[Map], slot: int, settings: Settings) -> Map:
     try:
-        return klass(slot, **arguments)
+        return klass(slot, **settings.arguments())
     except TypeError as error:
-        raise TableError(f"the settings of the table do not fit {klass.__name__}: {error}") from error
+        given = " and ".join(settings.functions())
+        if given and "unexpected keyword argument" in str(error):
+            why = f"it takes no {given}, which zlmdb.table was given"
+        else:
+            why = str(error)
+        raise TableError(f"the settings of the table do not fit {klass.__name__}: {why}") from error
 
 
 def drop(db: Database, table: type[PersistentMap[Any, Any]] | UUID | PersistentMap[Any, Any]) -> int:

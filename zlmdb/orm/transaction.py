@@ -40,6 +40,9 @@ class TransactionStats:
         """The time since then in nanoseconds."""
         return time.time_ns() - self._started
 
+    def __repr__(self) -> str:
+        return f"<TransactionStats: {self.puts} puts, {self.dels} dels>"
+
     def reset(self) -> None:
         """Count from zero again."""
         self.puts = 0
@@ -112,6 +115,11 @@ class Transaction:
             txn.commit()
         except LmdbError as error:
             self._refuse(error)
+
+    def __repr__(self) -> str:
+        kind = ("nested " if self._parent is not None else "") + ("write" if self._write else "read")
+        state = "open" if self._txn is not None else "not open"
+        return f"<Transaction ({kind}) of database {self._db.dbpath!r}: {state}>"
 
     def _set(self, txn: lmdb.Transaction[Any] | None) -> None:
         """Use LMDB's transaction, with its methods at hand for the hot paths of maps."""
@@ -233,9 +241,10 @@ class Transaction:
             self._stats.dels += 1
         return deleted
 
-    def _count(self, prefix: bytes) -> int:
-        """Return the number of records whose key begins with the prefix."""
-        return sum(1 for _ in self._opened().keys(prefix=prefix))
+    def _count(self, prefix: bytes, size: int | None = None) -> int:
+        """Return the number of records whose key begins with the prefix, and has so many bytes."""
+        keys = self._opened().keys(prefix=prefix)
+        return sum(1 for key in keys if size is None or len(key) == size)
 
     def _put_many(self, records: Iterable[tuple[bytes, bytes]], overwrite: bool = True) -> int:
         """Store raw records in one call; return how many were."""

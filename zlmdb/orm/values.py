@@ -12,7 +12,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from zlmdb.orm.errors import EncodeError, UsageError
 from zlmdb.orm.keys import Key
@@ -33,6 +33,20 @@ V = TypeVar("V")
 
 INITIAL_SIZE = 256
 """Bytes that a FlatBuffers builder begins with; it doubles them as needed."""
+
+
+class Fault(NamedTuple):
+    """A function of the application's that has failed, in reading stored bytes that are in order.
+
+    Attributes:
+        role: The name of the argument that the function was given as, such as ``cast``.
+        function: The function.
+        given: What it was called with.
+    """
+
+    role: str
+    function: Callable[..., Any]
+    given: Any
 
 
 class Value(Generic[V]):
@@ -58,8 +72,25 @@ class Value(Generic[V]):
         """Return whether keys of this kind have the same bytes as values."""
         return False
 
+    def fault(self, data: bytes, error: Exception) -> Fault | None:  # noqa: ARG002
+        """Return what is to be blamed for an error of `load`; None if it is the stored bytes.
 
-class KeyValue(Value[V]):
+        Args:
+            data: The stored bytes.
+            error: What `load` has raised for them.
+        """
+        return Fault("load", self.load, data)
+
+
+class _OwnValue(Value[V]):
+    """What the codecs have in common that call no function of the application's."""
+
+    def fault(self, data: bytes, error: Exception) -> Fault | None:  # noqa: ARG002
+        """Return None: the stored bytes are to be blamed."""
+        return None
+
+
+class KeyValue(_OwnValue[V]):
     """A value that is stored as a key is: one part, or a tuple of them.
 
     Args:
@@ -79,7 +110,7 @@ class KeyValue(Value[V]):
         return type(self) is KeyValue and self._key.stores_like(key)
 
 
-class String(Value[str | None]):
+class String(_OwnValue[str | None]):
     """Text; None and the empty string are both stored as nothing, which reads as None."""
 
     name = "String"
@@ -110,7 +141,7 @@ class Bytes20Timestamp(KeyValue[tuple[bytes | None, Time]]):
         super().__init__(Key(Bytes20.optional, Timestamp))
 
 
-class SetOf(Value[Set[V]]):
+class SetOf(_OwnValue[Set[V]]):
     """A set of values of one fixed size, stored one after the other, sorted."""
 
     def __init__(self, part: Part[V]) -> None:
@@ -148,6 +179,11 @@ class Pickle(Value[Any]):
         dumps, protocol = pickle.dumps, self.PROTOCOL
         self.dump = lambda value: dumps(value, protocol)  # which is called sooner than a method
         self.load = pickle.loads
+        self._damaged = (pickle.UnpicklingError, EOFError)
+
+    def fault(self, data: bytes, error: Exception) -> Fault | None:
+        """Return what is to be blamed for an error of `load`: a pickle calls what the application defines."""
+        return None if isinstance(error, self._damaged) else super().fault(data, error)
 
 
 class _Marshalled(Value[V]):
@@ -168,10 +204,19 @@ class _Marshalled(Value[V]):
         dumps, loads = self._functions()
         self.dump = _chain(marshal, dumps)
         self.load = _chain(loads, unmarshal)
+        self._loads, self._unmarshal = loads, unmarshal
 
     def _functions(self) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
         """Return what encodes plain data, and what decodes it."""
         raise NotImplementedError
+
+    def fault(self, data: bytes, error: Exception) -> Fault | None:  # noqa: ARG002
+        """Return what is to be blamed for an error of `load`: ``unmarshal`` if the bytes are plain data."""
+        try:
+            plain = self._loads(data)
+        except Exception:  # noqa: BLE001 (that is what was to be found out)
+            return None
+        return None if self._unmarshal is None else Fault("unmarshal", self._unmarshal, plain)
 
 
 class Cbor(_Marshalled[V]):
@@ -282,6 +327,10 @@ class FlatBuffers(Value[V]):
         builder = Builder(INITIAL_SIZE)
         builder.Finish(self._build(value, builder))
         return bytes(builder.Output())
+
+    def fault(self, data: bytes, error: Exception) -> Fault | None:  # noqa: ARG002
+        """Return what is to be blamed for an error of `load`: ``cast``, which alone reads the bytes."""
+        return Fault("cast", self.load, data)
 
     def _no_cast(self, _data: object) -> V:
         raise ValueError("FlatBuffers values are read by a cast function, and none was given")

@@ -53,6 +53,7 @@
 #define ZL_STAY (-1)       /* in place of an operation: do not move */
 #define ZL_CBOR 1         /* of a planned write: the value is an object, to be stored as CBOR */
 #define ZL_KEEP 2         /* and nothing is stored if the record has another value */
+#define ZL_INSERT 4       /* and nothing is stored if there is a record */
 
 #include "api.h"
 

@@ -180,15 +180,16 @@ static int zl_same(const MDB_val *a, const MDB_val *b) {
     return a->mv_size == b->mv_size && memcmp(a->mv_data, b->mv_data, a->mv_size) == 0;
 }
 
-/* With ZL_KEEP, MDB_KEYEXIST is returned if the record has another value, *old, and nothing is written. */
+/* MDB_KEYEXIST is returned, and nothing is written, with ZL_KEEP if the record has another value, *old; with ZL_INSERT if
+ * there is a record. */
 static int zl_plan_write(const zl_planned *record, zl_txn *txn, unsigned flags, MDB_val *old) {
     MDB_val key = record->key[0], val = record->value;
     unsigned i;
     int rc;
 
     *old = val;
-    rc = txn->ops->put(txn->txn, txn->dbi, &key, old, flags & ZL_KEEP ? MDB_NOOVERWRITE : 0);
-    if (rc && !(rc == MDB_KEYEXIST && zl_same(old, &val)))
+    rc = txn->ops->put(txn->txn, txn->dbi, &key, old, flags & (ZL_KEEP | ZL_INSERT) ? MDB_NOOVERWRITE : 0);
+    if (rc && !(rc == MDB_KEYEXIST && flags & ZL_KEEP && zl_same(old, &val)))
         return rc;
     for (i = 1, rc = 0; i < record->keys && rc == 0; i++) {
         key = record->key[i];
@@ -200,8 +201,9 @@ static int zl_plan_write(const zl_planned *record, zl_txn *txn, unsigned flags, 
 }
 
 /* Puts a record and its index records, given as a marshal tuple, into the transaction's database, one without
- * duplicates.  flags: ZL_CBOR, ZL_KEEP.
- * Returns ZL_WRITTEN; or the length of the value that is kept, which is copied to the arena. */
+ * duplicates.  flags: ZL_CBOR, ZL_KEEP, ZL_INSERT.
+ * Returns ZL_WRITTEN; or the length of the value that is kept, which is copied to the arena, but MDB_KEYEXIST with
+ * ZL_INSERT. */
 int64_t zl_put_planned(zl_txn *txn, const zl_layouts *layouts, const char *data, size_t len, unsigned flags) {
     char room[4096];
     zl_plan plan = {layouts->data, layouts->data + layouts->len, data, data + len, room, room + sizeof room};
@@ -222,7 +224,7 @@ int64_t zl_put_planned(zl_txn *txn, const zl_layouts *layouts, const char *data,
         ZL_TRY(rc, zl_plan_write(&record, txn, flags, &old));
         txn->mutations++;
     }
-    n = zl_written_or_kept(txn, rc, &old);
+    n = rc == MDB_KEYEXIST && flags & ZL_INSERT ? rc : zl_written_or_kept(txn, rc, &old);
     zl_txn_leave(txn);
     return n;
 }
