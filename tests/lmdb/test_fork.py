@@ -170,7 +170,13 @@ for thread in threads:
     thread.start()
 def bounded():
     signal.alarm(20)
-    assert shared.get(b"042") == env.get(b"042") == b"v42"
+    try:
+        shared.get(b"042")
+    except lmdb.Error as error:
+        assert "open it again in the child" in str(error)
+    else:
+        raise AssertionError
+    assert env.get(b"042") == b"v42"
     env.begin().abort()
     env.info()
     try:

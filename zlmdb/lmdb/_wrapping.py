@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
-from zlmdb.lmdb.errors import Error
+from zlmdb.lmdb.errors import Error, ForkedError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,6 +72,17 @@ class WriterThread(ThreadPoolExecutor):
 
     def __init__(self) -> None:
         super().__init__(max_workers=1, thread_name_prefix="zlmdb-writer")
+        self._process = os.getpid()
+
+    def submit(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """As `Executor.submit()`.
+
+        Raises:
+            RuntimeError: the transaction has ended; or, in a forked child, the thread is the parent's.
+        """
+        if os.getpid() != self._process:
+            raise RuntimeError("the thread belongs to the parent process")
+        return super().submit(function, *args, **kwargs)
 
 
 class FinishedError(Error, RuntimeError):
@@ -99,6 +111,8 @@ def _after_the_end(function: Callable[[], R]) -> R:
     """Call a function of a transaction that has ended, which it will not fail to notice."""
     try:
         return function()
+    except ForkedError:
+        raise
     except Error as error:
         raise FinishedError(error.what, error.code) from None
 

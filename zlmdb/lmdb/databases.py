@@ -150,6 +150,18 @@ class Databases:
         with self.lock:
             self.forget([name for name, known in self._known.items() if known is db])
 
+    def forked(self, foreign: bool) -> None:
+        """In a forked child, which does not have the thread that may hold the lock.
+
+        Args:
+            foreign: it does not have the transaction either that is opening databases now.
+        """
+        self.lock = threading.RLock()
+        opener = self._opener() if self._opener and foreign else None
+        if opener is not None and not opener._done:
+            opener._attach().forget_databases()
+            self._opener = None
+
     def clear(self) -> None:
         """The environment is closed."""
         self._known.clear()

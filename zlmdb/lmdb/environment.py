@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
+from weakref import WeakMethod
 
 from zlmdb.lmdb import bulk, engine, guard, opening, scan
 from zlmdb.lmdb._native import lib
@@ -101,7 +102,9 @@ class Environment(Copying):
 
         if create and subdir and not readonly:
             opening.make_directory(path, mode)
-        self._registration = guard.Registration(raw, opening.files(raw, subdir))
+        self._registration = guard.Registration(
+            raw, opening.files(raw, subdir), WeakMethod(self._forked), WeakMethod(self._give_up)
+        )
         try:
             self._major = engine.choose(raw, subdir, lib_version)
             self._c = self._open(limits, flags, mode & ~0o111)
@@ -144,7 +147,8 @@ class Environment(Copying):
     def close(self) -> None:
         """Close the environment (`mdb_env_close()`): open transactions abort. Harmless on a closed one.
 
-        Waits while another thread has a write transaction. In a forked child nothing of LMDB is touched.
+        Waits while another thread has a write transaction. In a forked child that has not used the
+        environment nothing of LMDB is touched.
         """
         if self._c is None:
             return
@@ -155,6 +159,21 @@ class Environment(Copying):
         lib.zl_env_close(self._c, self._release_views())
         self._databases.clear()
         self._registration.release()
+
+    def _forked(self) -> None:
+        """In a forked child: what the parent has begun ends here, unless it needs no lock file."""
+        if self._c is None:  # another thread of the parent is about to open it
+            return
+        foreign = bool(lib.zl_env_is_foreign(self._c))
+        self._databases.forked(foreign)
+        if foreign:
+            self._cut_batches()
+
+    def _give_up(self) -> None:
+        """In a forked child, which opens the files for itself: they must not be open twice."""
+        if self._c is not None:
+            self.close()
+            lib.zl_env_refuse(self._c)
 
     def _cut_batches(self) -> None:
         """No iterator delivers a record from now on."""

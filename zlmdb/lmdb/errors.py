@@ -247,6 +247,12 @@ class DiskError(Error):
     MDB_HINT = "free some space"
 
 
+class ForkedError(Error):
+    """A forked child has used a transaction that its parent process began, or another thing of the parent's
+    that it cannot use.
+    """
+
+
 _IN_ORDER: tuple[type[Error], ...] = (
     KeyExistsError, NotFoundError, PageNotFoundError, CorruptedError, PanicError, VersionMismatchError,
     InvalidError, MapFullError, DbsFullError, ReadersFullError, TlsFullError, TxnFullError, CursorFullError,
@@ -275,11 +281,12 @@ _OWN_TEXTS = {
     lib.ZL_WRITER_ACTIVE: (
         "The map cannot be resized while a write transaction is active: commit or abort it first"
     ),
-    lib.ZL_FORKED: (
-        "This environment was opened before a fork(), and its parent process has work in progress: "
-        "open it again in the child"
-    ),
 }
+
+_FORKED_TEXT = (
+    "This belongs to the parent process, which opened or began it before a fork(): to use the environment, "
+    "open it again in the child"
+)
 
 NOTFOUND = -30798
 KEYEXIST = -30799
@@ -292,6 +299,7 @@ DBIS_BUSY = -30773
 LARGE: int = lib.ZL_LARGE
 CLOSED: int = lib.ZL_CLOSED
 OTHER_THREAD: int = lib.ZL_OTHER_THREAD
+FORKED: int = lib.ZL_FORKED
 _SAME_THREAD: int = lib.ZL_SAME_THREAD
 _ERRNO_BASE: int = lib.ZL_ERRNO_BASE
 
@@ -304,6 +312,8 @@ def error(what: str | bytes, code: int) -> Error:
         return Error(CLOSED_TEXT)
     if code in _OWN_TEXTS:
         return Error(_OWN_TEXTS[code])
+    if code == FORKED:
+        return ForkedError(_FORKED_TEXT)
     if code == _SAME_THREAD:
         return Error(
             "This thread already has a write transaction, a second one would wait for it forever: "

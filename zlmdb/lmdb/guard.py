@@ -6,21 +6,36 @@ import errno
 import os
 import stat
 import threading
+from collections.abc import Callable
 
 from zlmdb.lmdb.errors import Error
 
 Key = tuple[int, int] | bytes
 """A file's (device, inode), or its path where the file system has no inodes."""
 
+Callback = Callable[[], Callable[[], None] | None]
+"""A weak reference to a method."""
+
 _lock = threading.Lock()
 _open: dict[Key, Registration] = {}
+_inherited: dict[Key, Registration] = {}
+"""In a forked child: what its parent has open, and the child has not opened for itself."""
+
+
+def _call(callback: Callback) -> None:
+    method = callback()
+    if method is not None:
+        method()
 
 
 def _after_fork_in_child() -> None:
     """What the parent has open, a child may open for itself."""
     global _lock  # noqa: PLW0603 (the old one may be held by a thread that the child does not have)
     _lock = threading.Lock()
+    _inherited.update(_open)
     _open.clear()
+    for registration in set(_inherited.values()):
+        _call(registration.forked)
 
 
 if hasattr(os, "register_at_fork"):
@@ -45,14 +60,18 @@ class Registration:
     Args:
         path: the environment's path.
         files: its data file and lock file.
+        forked: a weak reference to what is to be called in a forked child.
+        give_up: a weak reference to what is to be called in a forked child, before it opens the files anew.
 
     Raises:
         Error: one of the files belongs to an environment that is open in this process, or is a pipe.
     """
 
-    def __init__(self, path: bytes, files: tuple[bytes, bytes]) -> None:
+    def __init__(self, path: bytes, files: tuple[bytes, bytes], forked: Callback, give_up: Callback) -> None:
         self._path = path
         self._files = files
+        self.forked = forked
+        self.give_up = give_up
         self._keys: set[Key] = set()
         existing = self._existing()
         self._settled = len(existing) == len(files)
@@ -62,6 +81,10 @@ class Registration:
         return {key for key in map(_key, self._files) if key is not None}
 
     def _add(self, keys: set[Key]) -> None:
+        for key in keys:
+            inherited = _inherited.pop(key, None)
+            if inherited is not None:
+                _call(inherited.give_up)
         with _lock:
             if any(_open.get(key, self) is not self for key in keys):
                 raise Error(

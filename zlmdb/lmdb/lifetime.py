@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from zlmdb.lmdb import ending as endings
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.ending import CLOSED_HANDLE, CLOSED_SLOT, ENDS_IN_ONE_STEP, Ending, Slot
-from zlmdb.lmdb.errors import CLOSED, OTHER_THREAD, closed, error
+from zlmdb.lmdb.errors import CLOSED, FORKED, OTHER_THREAD, closed, error
 from zlmdb.lmdb.handle import Handle
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Lifetime(Handle, Generic[V]):
                 self._go_on(c)
         else:
             rc = self._end()
-        if rc and rc != CLOSED:
+        if rc and rc not in (CLOSED, FORKED):
             raise error("mdb_txn_commit", rc)
 
     def _attach(self) -> Ending:

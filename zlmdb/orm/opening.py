@@ -26,6 +26,17 @@ _open_databases: WeakValueDictionary[str, Database] = WeakValueDictionary()
 _open_databases_lock = threading.Lock()
 
 
+def _after_fork_in_child() -> None:
+    """What the parent has open, a child opens for itself."""
+    global _open_databases_lock  # noqa: PLW0603 (a thread that the child does not have may hold the old one)
+    _open_databases_lock = threading.Lock()
+    _open_databases.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def find_open(dbpath: str | None) -> Database | None:
     """Return the open database of this process with the path."""
     with _open_databases_lock:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from zlmdb.lmdb.errors import Error as LmdbError
-from zlmdb.lmdb.errors import MapFullError, ReadonlyError
+from zlmdb.lmdb.errors import ForkedError, MapFullError, ReadonlyError
 from zlmdb.orm.errors import DatabaseFullError, ReadOnlyError, UsageError
 from zlmdb.orm.parts import shown
 
@@ -113,6 +113,8 @@ class Transaction:
             return
         try:
             txn.commit()
+        except ForkedError:  # the block is of the parent process, which commits, and nothing was written here
+            return
         except LmdbError as error:
             self._refuse(error)
 

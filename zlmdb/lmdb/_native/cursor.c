@@ -58,7 +58,7 @@ static int zl_cursor_leave(zl_cursor *cursor, int rc) {
 }
 
 void zl_cursor_close(zl_cursor *cursor) {
-    if (cursor->txn->forks == zl_forks && zl_cursor_enter(cursor) == 0) {
+    if (zl_cursor_enter(cursor) == 0) {
         zl_cursor_detach(cursor);
         zl_txn_leave(cursor->txn);
     }
@@ -72,8 +72,6 @@ zl_cursor *zl_cursor_closed(void) {
 }
 
 void zl_cursor_free(zl_cursor *cursor) {
-    if (cursor->txn->forks != zl_forks)
-        return;
     zl_cursor_close(cursor);
     zl_txn_unref(cursor->txn);
     free(cursor->limit);

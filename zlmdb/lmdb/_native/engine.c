@@ -381,6 +381,46 @@ static void zl_cursor_forget(MDB_cursor *mc) {
         mc->mc_xcursor->mx_cursor.mc_flags &= ~(C_INITIALIZED | C_EOF | C_DEL);
 }
 
+/* A meta page could not be written, or not be flushed: the transaction may be on the disk all the same. */
+static int zl_meta_in_doubt(MDB_env *env) { return (env->me_flags & MDB_FATAL_ERROR) != 0; }
+
+/* ---- In the child of a fork() -------------------------------------------------------------------------
+ *
+ * What LMDB keeps of its process is its ID, which marks reader slots, and two locks on the lock file: on the byte at
+ * that ID, which tells that the process lives, and on the first byte, which tells that the lock file is in use.  A child
+ * inherits neither lock. */
+
+static int zl_env_locked(MDB_env *env) { return env->me_txns != NULL; }
+
+static int zl_lock_file_in_use(MDB_env *env) {
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1};
+    int rc;
+    do
+        rc = fcntl(env->me_lfd, F_SETLK, &lock);
+    while (rc && errno == EINTR);
+    return rc;
+}
+
+static size_t zl_os_pages(const MDB_env *env, size_t len) { return (len + env->me_os_psize - 1) / env->me_os_psize; }
+
+/* Whether another process, which opened it when nobody had it in use, has left the lock file as it is mapped here. */
+static int zl_lock_file_same(MDB_env *env) {
+    size_t mapped = (env->me_maxreaders - 1) * sizeof(MDB_reader) + sizeof(MDB_txninfo);
+    const MDB_txninfo *file = env->me_txns;
+    struct stat st;
+    return fstat(env->me_lfd, &st) == 0 && zl_os_pages(env, (size_t)st.st_size) == zl_os_pages(env, mapped) &&
+           file->mti_magic == MDB_MAGIC && file->mti_format == MDB_LOCK_FORMAT;
+}
+
+/* Makes the environment this process's own.  What the parent has begun in it is not. */
+static int zl_env_adopt(MDB_env *env) {
+    env->me_pid = getpid();
+    env->me_live_reader = 0; /* LMDB locks the byte at the process's ID for the first reader */
+    if (!zl_env_locked(env) || (zl_lock_file_in_use(env) == 0 && zl_lock_file_same(env)))
+        return 0;
+    return ZL_FORKED;
+}
+
 /* Python is given LMDB 0.9's constants for both engines. */
 _Static_assert(MDB_FIRST == 0 && MDB_GET_BOTH == 2 && MDB_GET_CURRENT == 4 && MDB_NEXT == 8 && MDB_PREV == 12 &&
                MDB_SET_RANGE == 17 && MDB_PREV_MULTIPLE == 18, "cursor operations have other numbers");
@@ -397,5 +437,5 @@ const zl_ops ZL_NAME(ops) = {
     zl_txn_reuse, zl_txn_park, mdb_txn_id, mdb_dbi_open, mdb_dbi_flags, mdb_stat, mdb_drop, mdb_get, mdb_put, mdb_del, mdb_cmp,
     mdb_cursor_open, mdb_cursor_close, mdb_cursor_get, mdb_cursor_put, mdb_cursor_del, mdb_cursor_count,
     zl_leaf_fill, zl_find_many, zl_cursor_forget, zl_cursor_is_db, zl_map_stable, zl_map_extent,
-    zl_txn_changed,
+    zl_txn_changed, zl_meta_in_doubt, zl_env_locked, zl_env_adopt,
 };

@@ -98,6 +98,7 @@ void zl_env_drop(zl_env *env) {
     pthread_mutex_unlock(&env->mutex);
     if (refs)
         return;
+    zl_env_unlist(env);
     zl_handles_free(env);
     pthread_mutex_destroy(&env->mutex);
     pthread_mutex_destroy(&env->map_mutex);
@@ -113,19 +114,49 @@ static int zl_env_is_busy(zl_env *env) { return __atomic_load_n(&env->busy, __AT
 /* A call that works on the environment itself: close and resize wait until it has left.  It counts itself first
  * and looks for them then, they say so first and look at the count then: one of the two sees the other. */
 int zl_env_enter(zl_env *env) {
+    int rc;
     for (;;) {
         zl_env_busy(env);
         if (!zl_is_set(&env->closing) && !zl_is_set(&env->resizing))
             return 0;
         zl_env_leave(env);
-        if (zl_is_set(&env->closing))
-            return ZL_CLOSED;
+        if ((rc = zl_env_reopen(env)) != 0)
+            return rc;
         pthread_mutex_lock(&env->mutex);
         while (env->resizing && !env->closing)
             pthread_cond_wait(&env->changed, &env->mutex);
         pthread_mutex_unlock(&env->mutex);
     }
 }
+
+/* Why a closed environment cannot be used, or 0: in a child process, that of its parent is closed until it is used. */
+int zl_env_reopen(zl_env *env) {
+    int rc = 0;
+    if (!zl_is_set(&env->closing))
+        return 0;
+    pthread_mutex_lock(&env->mutex);
+    if (env->origin == ZL_INHERITED) {
+        env->forks = zl_forks;
+        env->origin = env->ops->zl_env_adopt(env->env) ? ZL_REFUSED : ZL_ADOPTED;
+        __atomic_store_n(&env->closing, env->origin == ZL_REFUSED, __ATOMIC_SEQ_CST);
+    }
+    if (env->closing)
+        rc = env->origin == ZL_REFUSED ? ZL_FORKED : ZL_CLOSED;
+    pthread_mutex_unlock(&env->mutex);
+    return rc;
+}
+
+/* Whether it is the parent process's, and all transactions in it: then this process has not used it. */
+int zl_env_is_foreign(zl_env *env) { return env->forks != zl_forks; }
+
+/* In a child process: this closed environment, which its parent has opened, is not to be used. */
+void zl_env_refuse(zl_env *env) {
+    if (env->origin != ZL_OWN)
+        env->origin = ZL_REFUSED;
+}
+
+/* After a failed commit: whether it may be on the disk all the same. */
+int zl_env_in_doubt(zl_env *env) { return env->env && env->ops->zl_meta_in_doubt(env->env); }
 
 void zl_env_busy(zl_env *env) { __atomic_add_fetch(&env->busy, 1, __ATOMIC_SEQ_CST); }
 
@@ -178,9 +209,9 @@ static int zl_is_used_elsewhere(zl_env *env) { /* zl_env.mutex held */
  * transaction and for a resizing of another thread to end.  Returns ZL_CLOSED if the environment was closed
  * before. */
 int zl_env_shut(zl_env *env) {
-    if (env->forks != zl_forks)
-        return ZL_CLOSED;
     pthread_mutex_lock(&env->mutex);
+    if (env->origin == ZL_INHERITED)
+        env->origin = ZL_REFUSED;
     if (env->closing) {
         pthread_mutex_unlock(&env->mutex);
         return ZL_CLOSED;
@@ -191,7 +222,6 @@ int zl_env_shut(zl_env *env) {
         pthread_cond_wait(&env->changed, &env->mutex);
     pthread_mutex_unlock(&env->mutex);
     zl_end_transactions(env, 0);
-    zl_env_unlist(env);
     pthread_mutex_lock(&env->mutex);
     if (env->doomed) {
         env->keep_lock = 1;
@@ -208,7 +238,7 @@ void zl_env_close(zl_env *env, int keep_mapped) {
     int rc;
     env->env = NULL;
     env->keep_mapped = keep_mapped;
-    if (mdb && env->forks == zl_forks)
+    if (mdb)
         ZL_TRY(rc, (env->ops->env_close(mdb), 0));
     (void)rc;
 }
@@ -216,8 +246,8 @@ void zl_env_close(zl_env *env, int keep_mapped) {
 /* Resizing has two halves, and Python runs between them. */
 int zl_env_resize_begin(zl_env *env) {
     int rc = 0;
-    if (env->forks != zl_forks)
-        return ZL_FORKED; /* it would end the parent's read transactions, too */
+    if (env->origin != ZL_OWN)
+        return ZL_FORKED; /* what was read in the parent's transactions may be in use yet */
     pthread_mutex_lock(&env->mutex);
     while ((env->resizing || env->writing == ZL_COPY) && !env->closing)
         pthread_cond_wait(&env->changed, &env->mutex);

@@ -34,7 +34,7 @@
 #define ZL_SAME_THREAD (-40005)   /* a second write transaction in one thread would deadlock */
 #define ZL_BAD_ITEM (-40006)      /* putmulti: an item is not a pair of byte strings */
 #define ZL_WRITTEN (-40007)       /* all records have been written */
-#define ZL_FORKED (-40008)        /* a child process cannot do this with what its parent has opened */
+#define ZL_FORKED (-40008)        /* a child process cannot use this, which its parent has opened or begun */
 #define ZL_ERRNO_BASE (-50000)    /* functions that return lengths give errno e as ZL_ERRNO_BASE - e */
 
 #define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */
@@ -122,12 +122,18 @@ typedef struct zl_ops {
     size_t (*zl_map_stable)(MDB_txn *txn, const char **map);
     size_t (*zl_map_extent)(MDB_env *env, const char **map);
     int (*zl_txn_changed)(const MDB_txn *txn);
+    int (*zl_meta_in_doubt)(MDB_env *env);
+    int (*zl_env_locked)(MDB_env *env);
+    int (*zl_env_adopt)(MDB_env *env);
 } zl_ops;
 
 extern const zl_ops zl0_ops, zl1_ops; /* by engine.c */
 
 /* Who has the writer's place: a top-level write transaction, open or about to be, or the beginning of a plain copy. */
 enum { ZL_NOBODY, ZL_WRITER, ZL_COPY };
+
+/* Whether an environment was opened before a fork(), and what the child process has made of it (writer.c). */
+enum { ZL_OWN, ZL_INHERITED, ZL_ADOPTED, ZL_REFUSED };
 
 struct zl_env {
     const zl_ops *ops;
@@ -137,12 +143,13 @@ struct zl_env {
     unsigned refs;
     unsigned busy;        /* calls inside LMDB that use no transaction of ours yet; atomic */
     int closing, resizing; /* atomic */
-    unsigned forks;       /* zl_forks when the environment was opened: differs in a child process */
+    int origin;           /* ZL_OWN, ... */
+    unsigned forks;       /* zl_forks when it was opened or adopted: else it is the parent process's */
     zl_txn *handles;      /* every transaction handle, in use or not */
     zl_txn *idle;         /* those that nobody has */
     int writing;          /* who has the writer's place: ZL_NOBODY, ... */
     pthread_t writer;     /* its thread */
-    int lost_writer;      /* in a child process: a thread that it does not have has the writer's place */
+    int lost_writer;      /* in a child process: the parent was writing, and LMDB's state is of the middle of that */
     pthread_t resizer;    /* the thread that resizes the map */
     MDB_txn *doomed;      /* a write transaction aborted by another thread than its own */
     zl_env *next_open;    /* of the environments that are open (writer.c) */
@@ -175,7 +182,7 @@ struct zl_txn {
     int write;
     int opened;            /* it has opened databases, which only a commit keeps */
     unsigned dbi;          /* the database of calls that name none */
-    unsigned forks;        /* zl_forks when it began: a child process leaves it alone */
+    int lost;              /* in a child process: it is the parent's, and has no MDB_txn here */
     pthread_t thread;      /* began a write transaction */
     zl_thread *user;       /* whose results the arena holds */
     pthread_mutex_t mutex; /* the family lock, in the root */
@@ -230,6 +237,7 @@ void zl_assert_failed(MDB_env *env, const char *message);
 extern unsigned zl_forks;
 
 int zl_env_enter(zl_env *env);
+int zl_env_reopen(zl_env *env);
 void zl_env_busy(zl_env *env);
 void zl_env_leave(zl_env *env);
 void zl_env_drop(zl_env *env);
@@ -248,7 +256,7 @@ void zl_txn_leave(zl_txn *txn);
 void zl_txn_retain(zl_txn *txn);
 void zl_txn_unref(zl_txn *txn);
 void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
-void zl_handles_forked(zl_env *env);
+void zl_handles_forked(zl_env *env, int locked);
 void zl_handles_free(zl_env *env);
 int zl_owns_arena(zl_txn *txn);
 int64_t zl_place(zl_txn *txn, const MDB_val *val);

@@ -65,15 +65,31 @@ static zl_txn zl_never = {.root = &zl_never, .mutex = PTHREAD_MUTEX_INITIALIZER}
 
 zl_txn *zl_txn_closed(void) { return &zl_never; }
 
+/* LMDB's transaction and its cursors stay behind: they refer to a reader slot, or to the lock, of the parent process. */
+static void zl_txn_lose(zl_txn *txn) {
+    zl_cursor *cursor;
+    for (cursor = txn->cursors; cursor; cursor = cursor->next) {
+        cursor->cursor = NULL;
+        cursor->valid = 0;
+    }
+    txn->cursors = NULL;
+    txn->parent = txn->child = NULL;
+    txn->lost = 1;
+    txn->txn = NULL;
+}
+
 /* In the child of a fork(), threads that it does not have may have locked an environment's handles, or, without an
- * environment, the handle that all share. */
-void zl_handles_forked(zl_env *env) {
+ * environment, the handle that all share.  Only what reads without a lock file goes on in the child. */
+void zl_handles_forked(zl_env *env, int locked) {
     zl_txn *txn;
     if (!env)
         pthread_mutex_init(&zl_never.mutex, NULL);
     else
-        for (txn = env->handles; txn; txn = txn->next)
+        for (txn = env->handles; txn; txn = txn->next) {
             zl_family_lock_init(txn);
+            if (txn->txn && (locked || txn->root->write))
+                zl_txn_lose(txn);
+        }
 }
 
 char *zl_txn_arena(zl_txn *txn) { return txn->arena; }
@@ -99,7 +115,7 @@ int zl_txn_enter(zl_txn *txn) {
         return 0;
     }
     pthread_mutex_unlock(&txn->root->mutex);
-    return ZL_CLOSED;
+    return txn->lost ? ZL_FORKED : ZL_CLOSED;
 }
 
 /* How many calls have used the transaction, this one included. */

@@ -24,8 +24,10 @@ static int zl_begin_child(zl_txn *txn, zl_txn *parent, int write) {
 
 static int zl_begin_write(zl_txn *txn) {
     zl_env *env = txn->env;
-    int rc;
+    int rc = zl_env_reopen(env);
 
+    if (rc)
+        return rc;
     pthread_mutex_lock(&env->mutex);
     if ((rc = zl_writer_take(env, ZL_WRITER)) == 0)
         zl_env_busy(env);
@@ -63,10 +65,9 @@ static int zl_renew(zl_env *env, MDB_txn **txn) {
     return rc;
 }
 
-/* A spare of a parent process holds that one's reader slot: it is not for us. */
 static MDB_txn *zl_take_spare(zl_env *env) {
     MDB_txn *spare = NULL;
-    if (!env->max_spares || env->forks != zl_forks)
+    if (!env->max_spares)
         return NULL;
     pthread_mutex_lock(&env->mutex);
     if (env->spares)
@@ -115,7 +116,6 @@ static int zl_begin_handle(zl_txn *txn, int write, unsigned dbi) {
     txn->mutations = 0;
     txn->opened = 0;
     txn->user = NULL;
-    txn->forks = zl_forks;
     return 0;
 }
 
@@ -187,7 +187,7 @@ static void zl_keep(zl_txn *txn, MDB_txn *mdb) {
 
 /* Ends a read transaction that leaves nothing behind, committed or not. */
 static int zl_end_reader(zl_txn *txn, MDB_txn *mdb) {
-    if (txn->write || txn->parent || txn->opened || txn->env->forks != zl_forks)
+    if (txn->write || txn->parent || txn->opened)
         return 0;
     zl_keep(txn, mdb);
     return 1;
@@ -213,7 +213,7 @@ void zl_txn_finish(zl_txn *txn) {
 }
 
 int zl_txn_abort(zl_txn *txn) {
-    if (txn->forks != zl_forks || zl_txn_enter(txn))
+    if (zl_txn_enter(txn))
         return ZL_CLOSED;
     zl_txn_finish(txn);
     zl_txn_leave(txn);
@@ -239,7 +239,7 @@ static int zl_commit(zl_txn *txn, MDB_txn *mdb) {
 
 int zl_txn_commit(zl_txn *txn) {
     MDB_txn *mdb;
-    int top_writer, rc = txn->forks == zl_forks ? zl_txn_enter(txn) : ZL_CLOSED;
+    int top_writer, rc = zl_txn_enter(txn);
 
     if (rc)
         return rc;
@@ -262,7 +262,7 @@ int zl_txn_commit(zl_txn *txn) {
 
 /* Python has dropped the transaction: abort it if need be.  Returns 1 if the handle is free for another. */
 int zl_txn_release(zl_txn *txn) {
-    if (!txn->env || txn->forks != zl_forks)
+    if (!txn->env || txn->lost)
         return 0;
     zl_txn_abort(txn);
     if (txn->root != txn || __atomic_load_n(&txn->refs, __ATOMIC_ACQUIRE) != 1) {
@@ -291,10 +291,7 @@ static int zl_once_get(zl_once *once) {
 }
 
 static int zl_once_end(zl_once *once) {
-    if (once->txn->env->forks == zl_forks)
-        zl_keep(once->txn, once->mdb);
-    else
-        once->txn->ops->txn_abort(once->mdb);
+    zl_keep(once->txn, once->mdb);
     return 0;
 }
 

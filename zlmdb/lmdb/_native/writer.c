@@ -148,16 +148,33 @@ static void zl_thread_exits(void *unused) {
     }
 }
 
-/* In the child process, which has one thread: what others were in the middle of will never end. */
+/* ---- Forks ----
+ *
+ * In a child process, an environment of its parent is closed until it is used, and becomes the child's own then.  One
+ * without a lock file is so at once: nothing in it belongs to a process. */
+
+static void zl_env_inherit(zl_env *env, int locked) {
+    env->origin = env->resizing ? ZL_REFUSED : locked ? ZL_INHERITED : ZL_ADOPTED; /* while resizing, there may be no map */
+    env->closing = env->origin != ZL_ADOPTED;
+    if (!locked)
+        env->forks = zl_forks;
+}
+
+/* The child has one thread: what others were in the middle of will never end. */
 static void zl_env_forked(zl_env *env) {
+    int locked = env->env && env->ops->zl_env_locked(env->env);
     pthread_mutex_init(&env->mutex, NULL);
     pthread_mutex_init(&env->map_mutex, NULL);
     pthread_cond_init(&env->changed, NULL);
-    zl_handles_forked(env);
-    env->lost_writer = env->writing && !pthread_equal(env->writer, pthread_self());
+    zl_handles_forked(env, locked);
+    env->lost_writer |= env->writing != ZL_NOBODY;
+    env->writing = ZL_NOBODY;
+    env->doomed = NULL;
+    env->spares = 0;
     env->busy = 0;
-    if (env->resizing) /* there may be no map */
-        env->closing = 1;
+    if (!env->closing || env->origin == ZL_INHERITED)
+        zl_env_inherit(env, locked);
+    env->resizing = 0;
 }
 
 static void zl_after_fork(void) {
@@ -165,9 +182,8 @@ static void zl_after_fork(void) {
     zl_forks++;
     for (env = zl_open_envs; env; env = env->next_open)
         zl_env_forked(env);
-    zl_handles_forked(NULL);
+    zl_handles_forked(NULL, 0);
     pthread_mutex_init(&zl_open_mutex, NULL);
-    zl_open_envs = NULL;
 }
 
 void zl_init(void) {
