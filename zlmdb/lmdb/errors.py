@@ -9,6 +9,11 @@ from zlmdb.lmdb._native import ffi, lib
 
 CLOSED_TEXT = "Attempt to operate on closed/deleted/dropped object."
 READ_ONLY = "the environment was opened with readonly=True"
+NOTHING_COMMITTED = "nothing was committed"
+IN_DOUBT = (
+    "the commit may be on the disk all the same: close the environment, open it again, and look whether its "
+    "writes are there before repeating them"
+)
 DAMAGED = "the file is damaged: `python -m zlmdb.lmdb verify` tells where"
 
 
@@ -321,6 +326,18 @@ def error(what: str | bytes, code: int) -> Error:
             errno.EBUSY,
         )
     return BY_CODE.get(code, Error)(what, code)
+
+
+def commit_error(code: int, in_doubt: bool) -> Error:
+    """The exception for a commit that has failed, which says what has become of the writes.
+
+    Args:
+        code: the return code of the commit.
+        in_doubt: LMDB has failed when it made the commit visible, and not before.
+    """
+    problem = error("mdb_txn_commit", code)
+    outcome = IN_DOUBT if in_doubt else NOTHING_COMMITTED
+    return problem.advise(f"{problem.MDB_HINT}; {outcome}" if problem.MDB_HINT else outcome)
 
 
 def closed() -> Error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from zlmdb.lmdb import ending as endings
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.ending import CLOSED_HANDLE, CLOSED_SLOT, ENDS_IN_ONE_STEP, Ending, Slot
-from zlmdb.lmdb.errors import CLOSED, FORKED, OTHER_THREAD, closed, error
+from zlmdb.lmdb.errors import CLOSED, FORKED, OTHER_THREAD, closed, commit_error
 from zlmdb.lmdb.handle import Handle
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ else:
 
 _abort = lib.zl_txn_abort
 _commit = lib.zl_txn_commit
+_in_doubt = lib.zl_txn_in_doubt
 
 
 class Lifetime(Handle, Generic[V]):
@@ -74,7 +75,7 @@ class Lifetime(Handle, Generic[V]):
         else:
             rc = self._end()
         if rc and rc not in (CLOSED, FORKED):
-            raise error("mdb_txn_commit", rc)
+            raise commit_error(rc, bool(_in_doubt(c)))
 
     def _attach(self) -> Ending:
         """Keep the handle until the transaction is dropped.
@@ -131,11 +132,13 @@ class Lifetime(Handle, Generic[V]):
 
         Raises:
             Error: the transaction is finished, or is a write transaction of another thread.
-            MapFullError, DiskError: there is no room for the writes; nothing is committed.
+            MapFullError, DiskError: there is no room for the writes.
+                The message says whether nothing was committed, or the commit may be on the disk all the same.
         """
+        c = self._c
         rc = self._end()
         if rc:
-            raise error("mdb_txn_commit", rc)
+            raise commit_error(rc, bool(_in_doubt(c)))
 
     def _end(self) -> int:
         rc = None if self._write else self._give_back()

@@ -155,9 +155,6 @@ void zl_env_refuse(zl_env *env) {
         env->origin = ZL_REFUSED;
 }
 
-/* After a failed commit: whether it may be on the disk all the same. */
-int zl_env_in_doubt(zl_env *env) { return env->env && env->ops->zl_meta_in_doubt(env->env); }
-
 void zl_env_busy(zl_env *env) { __atomic_add_fetch(&env->busy, 1, __ATOMIC_SEQ_CST); }
 
 void zl_env_leave(zl_env *env) {

@@ -181,6 +181,7 @@ struct zl_txn {
     int64_t uses;       /* counts calls */
     int write;
     int opened;            /* it has opened databases, which only a commit keeps */
+    int in_doubt;          /* its commit has failed, and may be on the disk all the same */
     unsigned dbi;          /* the database of calls that name none */
     int lost;              /* in a child process: it is the parent's, and has no MDB_txn here */
     pthread_t thread;      /* began a write transaction */

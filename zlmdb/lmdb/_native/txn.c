@@ -115,6 +115,7 @@ static int zl_begin_handle(zl_txn *txn, int write, unsigned dbi) {
     txn->dbi = dbi;
     txn->mutations = 0;
     txn->opened = 0;
+    txn->in_doubt = 0;
     txn->user = NULL;
     return 0;
 }
@@ -254,11 +255,15 @@ int zl_txn_commit(zl_txn *txn) {
     mdb = txn->txn;
     if (!zl_end_reader(txn, mdb))
         rc = zl_commit(txn, mdb);
+    txn->in_doubt = rc && txn->ops->zl_meta_in_doubt(txn->env->env);
     zl_gone(txn);
     zl_retire(txn, top_writer);
     zl_txn_leave(txn);
     return rc;
 }
+
+/* After a commit that has failed: whether it may be on the disk all the same. */
+int zl_txn_in_doubt(const zl_txn *txn) { return txn->in_doubt; }
 
 /* Python has dropped the transaction: abort it if need be.  Returns 1 if the handle is free for another. */
 int zl_txn_release(zl_txn *txn) {
