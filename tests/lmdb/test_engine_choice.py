@@ -111,6 +111,35 @@ def test_explicit_version_wins_and_leaves_the_file_alone(open_env, engine, tmp_p
     open_env(lib_version=engine)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"readonly": True}, {"readonly": True, "lock": False}, {"map_size": "auto"}, {"writemap": True}],
+)
+@pytest.mark.parametrize("subdir", [True, False])
+@pytest.mark.parametrize("how", ["made", "copied", "streamed", "compacted"])
+def test_a_file_of_the_other_format_is_not_called_damaged(open_env, engine, tmp_path, options, subdir, how):
+    path = tmp_path / "data" if subdir else tmp_path / "data" / "file"
+    path.parent.mkdir(exist_ok=True)
+    env = open_env(path if how == "made" else "source", subdir=subdir)
+    with env.begin(write=True) as txn:
+        txn.put(b"k", b"v")
+    if how != "made":
+        path.mkdir(parents=True) if subdir else path.parent.mkdir(exist_ok=True)
+        with (path / "data.mdb" if subdir else path).open("wb") as file:
+            env.copyfd(file.fileno(), compact=how == "compacted")
+    env.close()
+    before = sorted((each.name, each.read_bytes()) for each in tmp_path.rglob("*") if each.is_file())
+    has, asked = (("0.9", "1.0"), ("1.0", "0.9"))[engine]
+    with pytest.raises(lmdb.InvalidError) as caught:
+        open_env(path, subdir=subdir, lib_version=1 - engine, **options)
+    assert str(caught.value) == (
+        f"{path}: the file has the format of LMDB {has}, and lib_version={1 - engine} asks for that of "
+        f"LMDB {asked}: leave lib_version out"
+    )
+    assert sorted((each.name, each.read_bytes()) for each in tmp_path.rglob("*") if each.is_file()) == before
+    assert open_env(path, subdir=subdir, lib_version=None, **options).get(b"k") == b"v"
+
+
 def test_lib_version_out_of_range(open_env):
     with pytest.raises(OverflowError):
         open_env(lib_version=-1)

@@ -326,6 +326,19 @@ def test_rewrite_keeps_format_and_flags():
         assert target.info()["map_size"] == 2 * tool.ENV.info()["map_size"]
 
 
+@pytest.mark.parametrize("version", [0, 1])
+def test_rewrite_into_an_environment_of_the_other_format(version):
+    with lmdb.open("source", max_dbs=9, lib_version=version) as source:
+        db = source.open_db(b"named")
+        with source.begin(write=True, db=db) as txn:
+            txn.put(b"k", b"v")
+    lmdb.open("target", lib_version=1 - version).close()
+    run("rewrite", "-e", "source", "-E", "target", "named")
+    with lmdb.open("target") as target:
+        assert target.lib_version()[0] == 1 - version
+    assert content("target", b"named") == [(b"k", b"v")]
+
+
 def test_rewrite_without_databases_copies_the_main_one(env):
     run("rewrite", "-e", env, "-E", "target")
     assert content("target") == [(b"k1", b"v1"), (b"k2", BINARY)]

@@ -6,7 +6,7 @@ import os
 import sys
 
 from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.errors import Error
+from zlmdb.lmdb.errors import Error, InvalidError
 from zlmdb.lmdb.opening import MAX_COUNT, MAX_SIZE, count
 
 MAGIC = 0xBEEFC0DE
@@ -14,6 +14,8 @@ MAGIC_BYTES = MAGIC.to_bytes(4, sys.byteorder)
 SNIFF_BYTES = 64
 MAJOR_OF_FORMAT = {1: 0, 3: 1}
 """LMDB's major version by the data version (`MDB_DATA_VERSION`) that a file carries."""
+NAMES = "0.9", "1.0"
+"""What the engines are called, by major version."""
 
 
 def engine_version(major: int) -> tuple[int, int, int]:
@@ -66,12 +68,19 @@ def choose(path: bytes, subdir: bool, lib_version: int | None) -> int:
     """The major version of the engine for an environment: as asked, else as its file says, else the default.
 
     Raises:
+        InvalidError: the file has another format than that of the engine asked for.
         Error: no engine of this build reads the file's format.
         OverflowError: `lib_version` is negative.
     """
-    if lib_version is not None:
-        return engine_version(lib_version)[0]
     found = sniff(path, subdir)
+    if lib_version is not None:
+        asked = engine_version(lib_version)[0]
+        if MAJOR_OF_FORMAT.get(found, asked) != asked:
+            raise InvalidError(
+                f"{os.fsdecode(path)}: the file has the format of LMDB {NAMES[MAJOR_OF_FORMAT[found]]}, and "
+                f"lib_version={asked} asks for that of LMDB {NAMES[asked]}: leave lib_version out"
+            )
+        return asked
     if found == 0:
         return DEFAULT_MAJOR
     if found in MAJOR_OF_FORMAT:

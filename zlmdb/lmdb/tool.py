@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from zlmdb import lmdb
-from zlmdb.lmdb import _watch
+from zlmdb.lmdb import _watch, engine
 from zlmdb.lmdb._cdbmake import CdbmakeError, read_records, write_records
 from zlmdb.lmdb._hexdump import isprint, xxd
 from zlmdb.lmdb._options import make_parser
@@ -269,9 +269,11 @@ def cmd_rewrite(opts: Values, args: list[str]) -> None:
     # The main database first, as it is to be empty, without records of other databases.
     names = sorted(dict.fromkeys(args or [MAIN]), key=MAIN.__ne__)
     sources = [(name, _open_db(name)) for name in names]
+    subdir = not opts.use_single_file
+    exists = engine.sniff(os.fsencode(opts.target_env), subdir)
     with lmdb.open(
         opts.target_env, map_size=2 * ENV.info()["map_size"], max_dbs=opts.max_dbs,
-        subdir=not opts.use_single_file, sync=False, lib_version=ENV.lib_version()[0],
+        subdir=subdir, sync=False, lib_version=None if exists else ENV.lib_version()[0],
     ) as target:  # fmt: skip
         for name, source in sources:
             print(f"Writing {name!r}...")
