@@ -18,7 +18,7 @@ from zlmdb.lmdb.ending import CLOSED_HANDLE, Slot, begin_again, new_slot
 from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, READERS_FULL, error
 from zlmdb.lmdb.opening import Path
 from zlmdb.lmdb.transaction import Transaction
-from zlmdb.lmdb.views import MapViews
+from zlmdb.lmdb.views import KEEP_ADDRESSES, MapViews
 
 _begin_read = lib.zl_txn_begin_read
 _get_once = lib.zl_get_once
@@ -53,6 +53,10 @@ class Environment(Copying):
         grow: let the map grow by itself from `map_size`, in place and in the middle of transactions: no write
             fails for lack of room in it until disk or address space run out. Growth by another process is
             followed, too.
+        keep_views: views (`buffers=True`) stay readable after their transaction, until the environment
+            closes. As pages are reused, such a view may show other data at any time after its transaction.
+            This is for programs that read them so, and cannot be changed. By default it is off, unless the
+            environment variable ZLMDB_KEEP_VIEWS is 1.
 
     Raises:
         Error: the path is open in this process already, is missing or unsuitable, or its format is unknown;
@@ -85,6 +89,7 @@ class Environment(Copying):
         lock: bool = True,
         lib_version: int | None = None,
         grow: bool = False,
+        keep_views: bool | None = None,
     ) -> None:
         raw = opening.native_path(path)
         mode = opening.count("mode", mode)
@@ -96,6 +101,7 @@ class Environment(Copying):
         self.readonly = bool(readonly)
         self._path = raw
         self._grow = limits.grow
+        self._keep_views = opening.keeps_views() if keep_views is None else bool(keep_views)
         self._slots: deque[Slot] = deque()  # a list would free its memory each time that it becomes empty
         self._write_slots: deque[Slot] = deque()
         self._batches: dict[int, set[scan.Ahead]] = {}
@@ -123,8 +129,9 @@ class Environment(Copying):
             raise
         self._databases, self._main = databases, databases.main
         self._memory = opening.Memory.of(c)
-        self._views = MapViews(c)
+        self._views = MapViews(c, self._keep_views)
         # What transactions and cursors ask for:
+        self._kept_views = self._views.keep if self._keep_views else None
         self._dbi_of = databases.number
         self._forget_databases = databases.forget
         self._forget_handle = databases.forget_handle
@@ -156,7 +163,7 @@ class Environment(Copying):
         if lib.zl_env_shut(self._c):
             return
         self._cut_batches()
-        lib.zl_env_close(self._c, self._release_views())
+        lib.zl_env_close(self._c, self._views.release())
         self._databases.clear()
         self._registration.release()
 
@@ -180,9 +187,13 @@ class Environment(Copying):
         for batches in list(self._batches.values()):
             scan.cut(batches)
 
-    def _release_views(self) -> bool:
-        """No view can be read from now on. Whether something derived from one can: the map must stay then."""
-        return self._views.release()
+    def _release_views(self) -> int:
+        """The map is about to be replaced: no view can be read from now on, unless they are kept.
+
+        Returns:
+            What is to become of the map, as C takes it.
+        """
+        return self._views.replace()
 
     def sync(self, force: bool = False) -> None:
         """Flush to disk (`mdb_env_sync()`); `force` also where the environment was opened not to.
@@ -213,12 +224,12 @@ class Environment(Copying):
         rc = lib.zl_env_resize_begin(self._c)
         if rc:
             raise error("mdb_env_set_mapsize", rc)
-        keep_mapped = True
+        former_map: int = KEEP_ADDRESSES
         try:
             self._cut_batches()
-            keep_mapped = self._release_views()
+            former_map = self._release_views()
         finally:  # else every other thread would wait for the resizing to end
-            rc = lib.zl_env_resize_end(self._c, size, keep_mapped)
+            rc = lib.zl_env_resize_end(self._c, size, former_map)
         if rc:
             raise error("mdb_env_set_mapsize", rc).advise("the former map stays: choose a smaller map_size")
 

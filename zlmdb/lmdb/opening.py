@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import operator
 import os
+import sys
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
@@ -87,6 +88,14 @@ def to_flags(**switches: bool) -> int:
 def from_flags(flags: int) -> dict[str, bool]:
     """The switches of `Environment` that LMDB's flags stand for."""
     return {name: bool(flags & flag) is stands_for_on for name, (flag, stands_for_on) in FLAGS.items()}
+
+
+def keeps_views() -> bool:
+    """Whether the environment variable ZLMDB_KEEP_VIEWS asks to keep views readable."""
+    value = os.environ.get("ZLMDB_KEEP_VIEWS", "")
+    if value not in ("", "0", "1"):
+        print(f"zlmdb: ZLMDB_KEEP_VIEWS={value!r} is ignored: it must be 0 or 1", file=sys.stderr)
+    return value == "1"
 
 
 def native_path(path: Path) -> bytes:
@@ -192,7 +201,7 @@ def new_handle(major: int, limits: Limits) -> Any:
 def give_up(c: Any) -> None:
     """Destroy a native environment that could not be opened, or not wholly."""
     lib.zl_env_shut(c)
-    lib.zl_env_close(c, False)
+    lib.zl_env_close(c, lib.ZL_UNMAP)
     lib.zl_env_drop(c)
 
 

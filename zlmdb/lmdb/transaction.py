@@ -85,7 +85,12 @@ class Transaction(Writing[V]):
         self._c = slot.c
         self._pyenv = env
         self._write = write
-        self._views = slot.views = Views(env._views, buffers) if buffers else None
+        if not buffers:
+            self._views = slot.views = None
+        elif env._kept_views is None:
+            self._views = slot.views = Views(env._views, buffers)
+        else:
+            self._views = slot.views = env._kept_views(buffers)
         self._ending = None
         if db is None:
             self._pydb = env._main

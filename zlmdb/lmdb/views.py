@@ -9,9 +9,12 @@ environment knows whether the map must stay readable.
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import weakref
+from collections.abc import Callable
+from pickle import PickleBuffer
 from typing import Any
 
 from zlmdb.lmdb._native import ffi, lib
@@ -28,13 +31,18 @@ VALUE_VIEWS: int = lib.ZL_VALUE_VIEWS
 NOWHERE = 2**64 - 1
 """In place of where something begins: there is nothing."""
 
+UNMAP: int = lib.ZL_UNMAP
+KEEP_ADDRESSES: int = lib.ZL_KEEP_ADDRESSES
+"""Of a former map: zeros can be read there."""
+KEEP_FILE: int = lib.ZL_KEEP_FILE
+"""It stays as it is until the environment closes."""
+
 FEW = 256
 
 SHARED = "t" not in getattr(sys, "abiflags", "")
 """Whether all threads may slice one memoryview. Without a GIL, CPython's count of its slices gets lost
 (https://github.com/python/cpython/issues/155606), and the map would seem to be exported no longer."""
 
-_buffer = ffi.buffer
 _ref = weakref.ref
 _sifting = threading.Lock()
 
@@ -65,23 +73,59 @@ def _forget(refs: list[weakref.ref[Any]], dead: weakref.ref[Any]) -> None:
             _sifting.release()
 
 
+def _buffers_hash() -> bool:
+    try:
+        hash(memoryview(ffi.buffer(ffi.new("char[]", 1))).toreadonly())
+    except TypeError:
+        return False
+    return True
+
+
+BUFFERS_HASH = _buffers_hash()
+"""Whether memoryviews over CFFI's buffers have hashes, as they have on PyPy. CPython hashes a memoryview only
+if it can hash what exports the memory, too; there ctypes exports it."""
+
+
+@functools.lru_cache(maxsize=16)
+def _exporting_class(size: int) -> Any:
+    import ctypes  # as late as this: it takes some time
+
+    return type("Map", (ctypes.c_ubyte * size,), {"__slots__": (), "__hash__": object.__hash__})
+
+
+def _exporting(pointer: Any, size: int) -> Callable[[], Any]:
+    """A function that makes objects which export the memory of a map."""
+    if BUFFERS_HASH:
+        return functools.partial(ffi.buffer, pointer, size)
+    return functools.partial(_exporting_class(size).from_address, int(ffi.cast("uintptr_t", pointer)))
+
+
 class MapViews:
     """What an environment knows of the views on its map.
 
     Args:
         c: the environment's handle.
+        keep: views stay readable when their transaction ends.
     """
 
-    __slots__ = ("_c", "_left", "_left_limit", "_map", "_map_number", "_open")
+    __slots__ = ("_c", "_keeps", "_kept", "_left", "_left_limit", "_map", "_map_number", "_open")
 
-    def __init__(self, c: Any) -> None:
+    def __init__(self, c: Any, keep: bool = False) -> None:
         self._c = c
-        self._map: tuple[Any, int, int] = None, 0, -1
+        self._keeps = keep
+        self._kept: dict[int, KeptViews] = {}
+        """By what comes as a view."""
+        self._map: tuple[Callable[[], Any] | None, int] = None, -1
         self._map_number = 0
         """Of the map that is in use; the one that `_map` knows may be a former one."""
         self._open: dict[Views, Any] = {}
         self._left: list[weakref.ref[Any]] = []
         self._left_limit = FEW
+
+    def keep(self, buffers: bool | str) -> Views:
+        """The views of all transactions that have the same `buffers`: they are kept."""
+        views = KeptViews(self, buffers)
+        return self._kept.setdefault(views.kinds, views)
 
     def export(self, views: Views) -> Any:
         """The object that exports the map for the views of a transaction: all that the map may grow to.
@@ -90,14 +134,15 @@ class MapViews:
             Error: the environment is closed, or gives up this map just now.
         """
         wanted = self._map_number
-        pointer, size, number = self._map
-        if number != wanted:
+        new, number = self._map
+        if new is None or number != wanted:
             out = ffi.new("zl_view *")
             rc = lib.zl_env_map(self._c, out)
             if rc:
                 raise error("mdb_env_info", rc)
-            pointer, size, number = self._map = out.val, out.vlen, wanted
-        exporter = self._open.setdefault(views, _buffer(pointer, size))
+            new = _exporting(out.val, out.vlen)
+            self._map = new, wanted
+        exporter = self._open.setdefault(views, new())
         if self._map_number != wanted:  # release() may not have seen it
             del exporter
             self.ended(views)
@@ -121,19 +166,31 @@ class MapViews:
         elif len(self._left) > self._left_limit:
             self._left_limit = _sift(self._left)
 
-    def release(self) -> bool:
-        """The map goes: release the views of open transactions.
+    def replace(self) -> int:
+        """Another map takes the place of this one. What is to become of this one, as C takes it."""
+        if not self._keeps:
+            return self.release()
+        self._map_number += 1
+        for views in list(self._kept.values()):
+            views.renew()
+        return KEEP_FILE
+
+    def release(self) -> int:
+        """The map goes: release the views of open transactions, and those that were kept.
 
         Returns:
-            Whether the address range must stay: something derived from a view, of these or of earlier
-            transactions, is alive, or another thread is about to release some.
+            What is to become of it, as C takes it. The address range must stay if something derived from a
+            view, of these or of earlier transactions, is alive, or another thread is about to release some.
         """
         self._map_number += 1
+        for kept in list(self._kept.values()):
+            kept.close()
         for views in list(self._open):
             views.release()
         unfinished = bool(self._open)
         left, self._left = self._left, []
-        return unfinished or any(exporter() is not None for exporter in left)
+        in_use = unfinished or any(exporter() is not None for exporter in left)
+        return KEEP_ADDRESSES if in_use else UNMAP
 
 
 class Views:
@@ -165,7 +222,10 @@ class Views:
     def _open(self) -> memoryview:
         if self._ended:
             raise closed()
-        base = memoryview(self._of_map.export(self)).toreadonly()
+        exporter = self._of_map.export(self)
+        # As plain bytes: ctypes would have the format "<B", for which there is no hash.
+        view = memoryview(exporter) if BUFFERS_HASH else PickleBuffer(exporter).raw()
+        base = view.toreadonly()
         if SHARED:
             self._base = base
         return base
@@ -221,7 +281,7 @@ class Views:
         if base is not None:
             base.release()
             self._base = None
-        elif SHARED:
+        elif SHARED and not self._refs:
             return  # there are no views
         refs, self._refs = self._refs, []
         while refs:
@@ -236,3 +296,21 @@ class Views:
     def resume(self) -> None:
         """The transaction goes on, and may give other views: its end was refused."""
         self._ended = False
+
+
+class KeptViews(Views):
+    """The views that all transactions of an environment hand out which is to keep them: they end with it."""
+
+    __slots__ = ()
+
+    def release(self) -> None:
+        """A transaction ends: nothing becomes of its views."""
+
+    def renew(self) -> None:
+        """Another map takes the place of this one, of which the views stay."""
+        self._base = None
+        self._of_map.ended(self)
+
+    def close(self) -> None:
+        """The environment closes."""
+        super().release()

@@ -39,12 +39,12 @@ int zl_env_configure(zl_env *env, size_t map_size, unsigned max_readers, unsigne
 int zl_env_open(zl_env *env, const char *path, unsigned flags, unsigned mode);
 int zl_env_open_main(zl_env *env, unsigned *flags);
 int zl_env_shut(zl_env *env);
-void zl_env_close(zl_env *env, int keep_mapped);
+void zl_env_close(zl_env *env, int former_map);
 void zl_env_drop(zl_env *env);
 int zl_env_is_foreign(zl_env *env);
 void zl_env_refuse(zl_env *env);
 int zl_env_resize_begin(zl_env *env);
-int zl_env_resize_end(zl_env *env, size_t map_size, int keep_mapped);
+int zl_env_resize_end(zl_env *env, size_t map_size, int former_map);
 int zl_env_stat(zl_env *env, uint64_t *out);
 int zl_env_info(zl_env *env, uint64_t *out);
 int zl_env_flags(zl_env *env, unsigned *out);

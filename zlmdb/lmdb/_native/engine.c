@@ -233,9 +233,9 @@ static int zl_munmap(MDB_env *env, void *addr, size_t len) {
     if (zenv->map_reserved > len && munmap(env->me_map + len, zenv->map_reserved - len))
         return -1;
     zenv->map_reserved = 0;
-    if (zenv->keep_mapped) /* views are still about: let them read zeros, never unmapped memory */
-        return mmap(addr, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED;
-    return munmap(addr, len);
+    if (zenv->former_map == ZL_KEEP_FILE && zl_map_keep(zenv, addr, len) == 0)
+        return 0;
+    return zl_map_drop(addr, len, zenv->former_map != ZL_UNMAP);
 }
 
 static int zl_extend_map(MDB_env *env, size_t size) {

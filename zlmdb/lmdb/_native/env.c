@@ -1,5 +1,6 @@
 /* Environments: opening, closing, resizing, and what threads and forks do to them. */
 #include "glue.h"
+#include <sys/mman.h>
 
 unsigned zl_forks;
 
@@ -229,15 +230,50 @@ int zl_env_shut(zl_env *env) {
     return 0;
 }
 
-/* Second half: unmaps the file.  With keep_mapped the address range stays readable (as zeros). */
-void zl_env_close(zl_env *env, int keep_mapped) {
+/* ---- Maps that go ---- */
+
+typedef struct zl_former {
+    struct zl_former *next;
+    void *addr;
+    size_t len;
+} zl_former;
+
+/* The map stays until the environment closes. */
+int zl_map_keep(zl_env *env, void *addr, size_t len) {
+    zl_former *former = malloc(sizeof *former);
+    if (!former)
+        return ENOMEM;
+    *former = (zl_former){env->formers, addr, len};
+    env->formers = former;
+    return 0;
+}
+
+/* With keep_addresses views are still about: they read zeros, never unmapped memory. */
+int zl_map_drop(void *addr, size_t len, int keep_addresses) {
+    if (!keep_addresses)
+        return munmap(addr, len);
+    return mmap(addr, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED;
+}
+
+static void zl_formers_drop(zl_env *env) {
+    zl_former *former;
+    while ((former = env->formers) != NULL) {
+        env->formers = former->next;
+        zl_map_drop(former->addr, former->len, env->former_map != ZL_UNMAP);
+        free(former);
+    }
+}
+
+/* Second half of closing: unmaps the file, as former_map says. */
+void zl_env_close(zl_env *env, int former_map) {
     MDB_env *mdb = env->env;
     int rc;
     env->env = NULL;
-    env->keep_mapped = keep_mapped;
+    env->former_map = former_map;
     if (mdb)
         ZL_TRY(rc, (env->ops->env_close(mdb), 0));
     (void)rc;
+    zl_formers_drop(env);
 }
 
 /* Resizing has two halves, and Python runs between them. */
@@ -264,12 +300,12 @@ int zl_env_resize_begin(zl_env *env) {
     return rc;
 }
 
-int zl_env_resize_end(zl_env *env, size_t map_size, int keep_mapped) {
+int zl_env_resize_end(zl_env *env, size_t map_size, int former_map) {
     int rc = ZL_CLOSED;
     if (env->env) { /* else a finalizer has closed it in between */
-        env->keep_mapped = keep_mapped;
+        env->former_map = former_map;
         ZL_TRY(rc, env->ops->env_set_mapsize(env->env, map_size));
-        env->keep_mapped = 0;
+        env->former_map = ZL_UNMAP;
     }
     pthread_mutex_lock(&env->mutex);
     __atomic_store_n(&env->resizing, 0, __ATOMIC_SEQ_CST);

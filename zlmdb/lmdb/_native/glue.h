@@ -57,6 +57,10 @@
 
 #include "api.h"
 
+/* A map that goes, as views may be on it: unmap it; let them read zeros there; or let it stay until the environment
+ * closes. */
+enum { ZL_UNMAP, ZL_KEEP_ADDRESSES, ZL_KEEP_FILE };
+
 typedef struct zl_thread zl_thread;
 struct zl_fill;
 
@@ -164,7 +168,8 @@ struct zl_env {
     size_t file_pages;    /* pages that the file is known to have */
     size_t on_disk;       /* with MDB_WRITEMAP: bytes up to where the file is known to have blocks */
     pthread_mutex_t map_mutex;
-    int keep_mapped;      /* views on the map have leaked: replace the map rather than unmap it */
+    int former_map;       /* what to do with a map that goes: ZL_UNMAP, ... */
+    struct zl_former *formers; /* maps that stay until the environment closes */
 };
 
 struct zl_txn {
@@ -237,6 +242,8 @@ void zl_assert_failed(MDB_env *env, const char *message);
 /* In the child of a fork(), handles of the parent are dead weight: LMDB must not be touched through them. */
 extern unsigned zl_forks;
 
+int zl_map_keep(zl_env *env, void *addr, size_t len);
+int zl_map_drop(void *addr, size_t len, int keep_addresses);
 int zl_env_enter(zl_env *env);
 int zl_env_reopen(zl_env *env);
 void zl_env_busy(zl_env *env);
