@@ -139,7 +139,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         own, other = (new_environment(binding, directory, keys) for binding in (ours, peer))
         own.get(keys[0])
-        cases += zip(reads(own, some), bare_reads(own._slots[-1].c, some), reads(other, some), strict=True)
+        cases += zip(reads(own, some), bare_reads(own._waiting[-1].c, some), reads(other, some), strict=True)
         with own.begin(write=True) as mine, other.begin(write=True) as theirs:
             cases += zip(singles(mine, some), bare_singles(mine._c, some), singles(theirs, some), strict=True)
             figures = [median_ns(list(case), rounds) for case in cases]

@@ -80,8 +80,12 @@ def test_views_in_a_cycle(filled):
     view = txn.get(b"0002")
     del txn, cycle
     gc.collect()
-    with pytest.raises(ValueError, match="released"):
-        bytes(view)
+    if sys.implementation.name == "pypy":
+        assert not can_be_read(view)
+    else:  # it holds the transaction
+        assert view == b"value 2" * 10
+    del view
+    gc.collect()
     assert filled.readers() == "(no active readers)\n"
 
 
@@ -149,15 +153,15 @@ def test_threads_read_while_the_transaction_ends(filled):
 
 def test_no_view_is_made_on_a_map_that_another_thread_has_given_up(filled, monkeypatch):
     """The environment closes after the value was found, and before its view is known."""
-    real = views._exporting
+    real = views._new_exporter
 
     def overtaken(*args):
-        monkeypatch.setattr(views, "_exporting", real)
+        monkeypatch.setattr(views, "_new_exporter", real)
         filled.close()
         return real(*args)
 
     txn = filled.begin(buffers=True)
-    monkeypatch.setattr(views, "_exporting", overtaken)
+    monkeypatch.setattr(views, "_new_exporter", overtaken)
     with pytest.raises(lmdb.Error):
         txn.get(b"0001").tobytes()
     with pytest.raises(lmdb.Error):

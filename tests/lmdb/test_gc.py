@@ -269,16 +269,6 @@ def test_what_is_collected_together_may_be_used_by_each_others_finalizers(
     assert child.stderr == ""
 
 
-def test_an_environment_whose_finalizer_has_run_is_closed(make, raises_closed):
-    env = make()
-    assert env.get(b"key") is None
-    env.__del__()  # as the collector does, before it comes to others in the cycle
-    env.close()
-    for use in (env.begin, env.stat, lambda: env.get(b"key")):
-        with raises_closed():
-            use()
-
-
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="PyPy counts other objects")
 def test_reads_keep_no_reference(make):
     """Nothing that stays alive grows with the number of operations."""

@@ -81,22 +81,6 @@ def test_a_transaction_in_a_cycle_can_be_used_by_finalizers(filled):
         assert txn.put(b"new", b"value")
 
 
-@pytest.mark.parametrize("kind", [{}, {"buffers": True}, {"write": True}])
-def test_a_handle_that_is_kept_for_others_may_be_finalised(filled, kind):
-    """As in a cycle, where the finalizer of another object has ended its transaction just before."""
-    for pool in (filled._slots, filled._write_slots):
-        filled.begin(write=pool is filled._write_slots).abort()
-        gc.collect()
-        gc.collect()
-        assert len(pool) > 0
-        for slot in pool:
-            slot.__del__()
-    for _ in range(3):
-        with filled.begin(**kind) as txn:
-            assert bytes(txn.get(KEYS[1])) == KEYS[1] * 20
-        assert filled.get(KEYS[2]) == KEYS[2] * 20
-
-
 def test_threads_that_end_each_others_transactions_read_what_they_ask_for(filled, switching):
     wrong = []
     shared = [filled.begin()]

@@ -13,7 +13,7 @@ from zlmdb.lmdb import scan
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.database import ABOVE, DUPSORT
-from zlmdb.lmdb.errors import KEYEXIST, LARGE, error
+from zlmdb.lmdb.errors import KEYEXIST, LARGE, NOTFOUND, error
 from zlmdb.lmdb.views import KEY_VIEWS, NOWHERE, VALUE_VIEWS, Views
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def put_records(txn: Transaction[Any], records: tuple[bytes, ...], overwrite: bo
     if n == WRITTEN:
         return None
     if n >= 0:
-        return txn._slot.buf[:n]  # type: ignore[no-any-return]
+        return txn._kept(n)
     if n == LARGE:
         return bytes(txn.get(records[0]))
     if n == _BAD_ITEM:
@@ -325,14 +325,17 @@ def _pages(cursor: Cursor[Any], key: bytes) -> Iterator[bytes]:
         return
     view = ffi.new("zl_view *")
     op = GET_MULTIPLE
-    while (rc := lib.zl_cursor_multiple(cursor._c, op, view)) == 0:
+    while True:
         try:
-            page = ffi.buffer(view.val, view.vlen)[:]
+            rc = lib.zl_cursor_multiple(cursor._c, op, view)
+            page = ffi.buffer(view.val, view.vlen)[:] if rc == 0 else b""
         finally:
-            lib.zl_unpin(cursor._pytxn._slot.c)
+            lib.zl_unpin(view)
+        if rc:
+            break
         yield page
         op = NEXT_MULTIPLE
-    if rc != -30798:
+    if rc != NOTFOUND:
         raise error("mdb_cursor_get", rc)
 
 

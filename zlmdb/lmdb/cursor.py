@@ -12,6 +12,7 @@ from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.database import DUPSORT, _Database
 from zlmdb.lmdb.errors import KEYEXIST, NOTFOUND, error
 from zlmdb.lmdb.lifetime import V
+from zlmdb.lmdb.pool import owner
 from zlmdb.lmdb.position import Position
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ NEXT, NEXT_DUP, NEXT_NODUP, PREV, PREV_DUP, PREV_NODUP = 8, 9, 11, 12, 13, 14
 SET_KEY, SET_RANGE = 16, 17
 NODUPDATA = 0x20
 
-_CLOSED = lib.zl_cursor_closed()
+_CURSOR = ffi.typeof("zl_cursor *")
+_new = owner(lib.zl_cursor_alloc, lib.zl_cursor_free)
 
 _move = lib.zl_cursor_move
+_open = lib.zl_cursor_open
 _seek = lib.zl_cursor_seek
 
 
@@ -61,11 +64,10 @@ class Cursor(Position[V]):
         except AttributeError:
             raise TypeError(f"txn must be a Transaction, not {type(txn).__name__}") from None
         self._batches = txn._attach().watched()
-        out = ffi.new("zl_cursor **")
-        rc = lib.zl_cursor_open(txn._c, txn._pyenv._dbi_of(db), out)
+        self._c = _new(_CURSOR)
+        rc = _open(self._c, txn._c, txn._pyenv._dbi_of(db))
         if rc:
             raise error("mdb_cursor_open", rc)
-        self._c = out[0]
 
     def __enter__(self) -> Self:
         return self
@@ -74,18 +76,6 @@ class Cursor(Position[V]):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def __del__(self) -> None:
-        try:
-            c = self._c
-        except AttributeError:  # it was never opened
-            return
-        if lib is None or c is _CLOSED:  # the interpreter ends, and has cleared the modules
-            return
-        if self._ahead is not None:
-            self._drop_batch()
-        self._c = _CLOSED  # finalizers in a cycle may use the cursor yet
-        lib.zl_cursor_free(c)
 
     def close(self) -> None:
         """Close the cursor (`mdb_cursor_close()`). Harmless on a closed one."""

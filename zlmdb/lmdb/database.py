@@ -45,6 +45,7 @@ class _Database(Handle):
         self._dbi = dbi
         self._flags = flags
         self._owner: object | None = owner
+        """What marks the databases of an environment; for as long as it is provisional, the transaction."""
 
     def _invalidate(self) -> None:
         """The database is gone, and LMDB may give its number to another."""

@@ -1,22 +1,17 @@
-"""How transactions end: native handles serve one after the other, and what else must be put in order."""
+"""How transactions end in order: what was read ahead, views, and databases that they have opened."""
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
-from collections import deque
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from zlmdb.lmdb import scan
-from zlmdb.lmdb._native import ffi, lib
-from zlmdb.lmdb.database import MAIN
-from zlmdb.lmdb.errors import READERS_FULL
 
 if TYPE_CHECKING:
-    from zlmdb.lmdb.environment import Environment
-    from zlmdb.lmdb.transaction import Transaction
+    from zlmdb.lmdb.databases import Databases
     from zlmdb.lmdb.views import Views
 
 ENDS_IN_ONE_STEP = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -26,6 +21,8 @@ the assignment that follows are one step. Elsewhere, and where speed does not co
 
 alone = threading.RLock()
 """Held by whoever changes from plain reads to more than that, or ends: only one may have the handle then."""
+
+FEW = 64
 
 
 def _after_fork_in_child() -> None:
@@ -37,131 +34,95 @@ def _after_fork_in_child() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
-CLOSED_HANDLE: Any = lib.zl_txn_closed()
-"""What a transaction has for a handle once it has ended: every call with it reports a closed one."""
 
-COLLECTIONS = 0 if sys.implementation.name == "cpython" else 3
-"""How many bring back dropped handles: PyPy runs finalizers after one; the next finds what they let go of."""
+class Attached:
+    """The transactions of an environment that have more than plain reads and writes, as far as they are open.
 
-_release = lib.zl_txn_release
-
-
-class Slot:
-    """A native handle, which serves one transaction after the other, and the buffer that its results come in.
-
-    Args:
-        c: the handle.
-        buf: the buffer.
+    A transaction that was dropped is noticed when others come.
     """
 
-    __slots__ = ("buf", "c", "kept", "pool", "views")
+    __slots__ = ("_limit", "_references")
 
-    def __init__(self, c: Any, buf: Any) -> None:
-        self.c = c
-        self.buf = buf
-        self.pool: deque[Slot] | None = None
-        """Where a write transaction that is dropped leaves it to others."""
-        self.kept = False
-        """Someone else gives it back: see `Ending`."""
-        self.views: Views | None = None
-        """What the transaction has given away."""
+    def __init__(self) -> None:
+        self._references: dict[int, weakref.ref[Ending]] = {}
+        self._limit = FEW
 
-    def __del__(self) -> None:  # its transaction was dropped, or its environment
-        if not self.kept and lib is not None:  # else the interpreter ends, and has cleared the modules
-            self.give_back(self.pool)
+    def add(self, ending: Ending) -> None:
+        """From now on `cut()` reaches what the transaction has read ahead."""
+        references = self._references
+        references[id(ending)] = weakref.ref(ending)
+        if len(references) > self._limit:
+            for key, reference in list(references.items()):
+                if reference() is None:
+                    references.pop(key, None)
+            self._limit = 2 * len(references) + FEW
 
-    def give_back(self, pool: deque[Slot] | None) -> None:
-        """Abort the transaction if it has not ended, and leave the handle to others."""
-        if self.views is not None:
-            self.views.release()
-        # In a cycle, this may be in a pool, or be put there yet by the finalizer of another object.
-        c, self.c = self.c, CLOSED_HANDLE
-        if not _release(c):
-            return
-        if pool is None:
-            lib.zl_txn_unref(c)
-        else:
-            pool.append(Slot(c, self.buf))
+    def discard(self, ending: Ending) -> None:
+        """The transaction has ended."""
+        self._references.pop(id(ending), None)
 
-
-CLOSED_SLOT = Slot(CLOSED_HANDLE, b"")
-CLOSED_SLOT.kept = True
-
-
-def new_slot(env: Environment) -> Slot:
-    """A slot with a new handle."""
-    c = lib.zl_txn_new(env._c)
-    if not c:
-        raise MemoryError
-    return Slot(c, ffi.buffer(lib.zl_txn_arena(c), lib.ZL_ARENA))
-
-
-def begin_again(c: Any, code: int, dbi: int = MAIN) -> int:
-    """A reader could not begin with the handle: the code of a second attempt, or of the first.
-
-    Where all reader slots are taken, and transactions that were dropped and not ended wait for the garbage
-    collector, that has its turn first.
-    """
-    if code != READERS_FULL or not COLLECTIONS:
-        return code
-    for _ in range(COLLECTIONS):
-        gc.collect()
-    return int(lib.zl_txn_begin(c, ffi.NULL, 0, dbi))
+    def cut(self) -> None:
+        """No iterator delivers a record from now on."""
+        for reference in list(self._references.values()):
+            ending = reference()
+            if ending is not None and ending.batches is not None:
+                scan.cut(ending.batches)
 
 
 class Ending:
-    """What must be put in order when a transaction with more than plain reads and writes ends, or is dropped.
+    """What must be put in order when a transaction with more than plain reads and writes ends.
 
-    It is apart from the transaction so that one without it needs no finalizer.
+    Nothing of it is left to do for one that is dropped: iterators and cursors hold their transaction, C ends
+    it and its views, and the databases that it opened are found out when somebody asks for them.
+
+    Args:
+        attached: the environment's transactions like this one.
+        databases: the environment's databases.
+        views: what the transaction has given away.
     """
 
-    __slots__ = ("_env", "_pool", "_slot", "armed", "batches", "parent", "provisional", "views")
+    __slots__ = ("__weakref__", "_attached", "_databases", "_views", "batches", "parent", "provisional")
 
-    def __init__(self, env: Environment, slot: Slot, write: bool) -> None:
-        self._env = env
-        self._slot = slot
-        self._pool = env._write_slots if write else env._slots
-        self.armed = False
-        """It belongs to a transaction."""
+    def __init__(self, attached: Attached, databases: Databases, views: Views | None) -> None:
+        self._attached = attached
+        self._databases = databases
+        self._views = views
         self.batches: set[scan.Ahead] | None = None
         """What scans have read ahead of their readers, once there are cursors."""
-        self.parent: Transaction[Any] | None = None
+        self.parent: Any = None
+        """The transaction that it is nested in."""
         self.provisional: list[bytes] = []
         """Names of the databases that it has opened."""
-        self.views = slot.views
-
-    def __del__(self) -> None:
-        if self.armed and lib is not None:  # see Slot
-            if self.batches is not None or self.views is not None:
-                self.end()
-            if self.provisional:
-                self.forget_databases()
-            self._slot.give_back(self._pool)
 
     def watched(self) -> set[scan.Ahead]:
         """The batches, which the environment knows of from now on: it cuts them when it closes."""
         with alone:
             if self.batches is None:
                 self.batches = set()
-        self._env._batches[id(self)] = self.batches
+        self._attached.add(self)
         return self.batches
 
     def end(self) -> None:
         """What must happen before LMDB's transaction goes: no iterator runs on, no view is read."""
         if self.batches is not None:
-            self._env._batches.pop(id(self), None)
+            self._attached.discard(self)
             scan.cut(self.batches)
-        if self.views is not None:
-            self.views.release()
+        if self._views is not None:
+            self._views.release()
 
     def keep_databases(self) -> None:
         """Databases opened here live on: with the parent, or for good."""
         names, self.provisional = self.provisional, []
-        if names and self.parent is not None:
+        if not names:
+            return
+        if self.parent is None:
+            self._databases.keep(names)
+        else:
+            self._databases.hand_up(names, self.parent)
             self.parent._attach().provisional += names
 
     def forget_databases(self) -> None:
         """Databases opened here are gone."""
         if self.provisional:
-            self._env._forget_databases(self.provisional)
+            self._databases.forget(self.provisional)
             self.provisional = []

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
-from weakref import WeakMethod
+from weakref import ref
 
-from zlmdb.lmdb import bulk, engine, guard, opening, scan
+from zlmdb.lmdb import bulk, engine, guard, opening
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.buffers import as_bytes
 from zlmdb.lmdb.copying import Copying
 from zlmdb.lmdb.database import ABOVE, CREATE, MAIN, _Database, key_flags
 from zlmdb.lmdb.databases import Databases
-from zlmdb.lmdb.ending import CLOSED_HANDLE, Slot, begin_again, new_slot
+from zlmdb.lmdb.ending import Attached
 from zlmdb.lmdb.errors import LARGE, NOTFOUND, READ_ONLY, READERS_FULL, error
 from zlmdb.lmdb.opening import Path
+from zlmdb.lmdb.pool import Pool, begin_again
 from zlmdb.lmdb.transaction import Transaction
-from zlmdb.lmdb.views import KEEP_ADDRESSES, MapViews
+from zlmdb.lmdb.views import MapViews
 
 _begin_read = lib.zl_txn_begin_read
 _get_once = lib.zl_get_once
@@ -102,40 +102,40 @@ class Environment(Copying):
         self._path = raw
         self._grow = limits.grow
         self._keep_views = opening.keeps_views() if keep_views is None else bool(keep_views)
-        self._slots: deque[Slot] = deque()  # a list would free its memory each time that it becomes empty
-        self._write_slots: deque[Slot] = deque()
-        self._batches: dict[int, set[scan.Ahead]] = {}
-
         if create and subdir and not readonly:
             opening.make_directory(path, mode)
+        c = opening.new_handle()
         self._registration = guard.Registration(
-            raw, opening.files(raw, subdir), WeakMethod(self._forked), WeakMethod(self._give_up)
+            raw,
+            opening.files(raw, subdir),
+            lib.zl_env_number(c),
+            ref(self),
+            Environment._forked,
+            Environment._give_up,
         )
         try:
             self._major = engine.choose(raw, subdir, lib_version)
-            self._c = self._open(limits, flags, mode & ~0o111)
+            opening.create(c, self._major, limits)
+            self._open(c, flags, mode & ~0o111)
         except BaseException:
+            opening.give_up(c)
             self._registration.release()
             raise
 
-    def _open(self, limits: opening.Limits, flags: int, mode: int) -> Any:
-        c = opening.new_handle(self._major, limits)
-        try:
-            opening.open_files(c, self._path, flags, mode)
-            self._registration.opened()
-            databases = Databases(opening.open_main(c))
-        except BaseException:
-            opening.give_up(c)
-            raise
+    def _open(self, c: Any, flags: int, mode: int) -> None:
+        opening.open_files(c, self._path, flags, mode)
+        self._registration.opened()
+        databases = Databases(opening.open_main(c))
         self._databases, self._main = databases, databases.main
-        self._memory = opening.Memory.of(c)
+        self._attached = Attached()
+        self._pool = Pool(c)
+        self._waiting = self._pool.waiting
         self._views = MapViews(c, self._keep_views)
         # What transactions and cursors ask for:
         self._kept_views = self._views.keep if self._keep_views else None
         self._dbi_of = databases.number
-        self._forget_databases = databases.forget
         self._forget_handle = databases.forget_handle
-        return c
+        self._c = c
 
     # -- closing --
 
@@ -147,15 +147,12 @@ class Environment(Copying):
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if self._c is not None and lib is not None:  # else the interpreter ends: see Slot
-            self.close()
-
     def close(self) -> None:
         """Close the environment (`mdb_env_close()`): open transactions abort. Harmless on a closed one.
 
         Waits while another thread has a write transaction. In a forked child that has not used the
-        environment nothing of LMDB is touched.
+        environment nothing of LMDB is touched. An environment to which nothing refers any more closes by
+        itself.
         """
         if self._c is None:
             return
@@ -163,7 +160,8 @@ class Environment(Copying):
         if lib.zl_env_shut(self._c):
             return
         self._cut_batches()
-        lib.zl_env_close(self._c, self._views.release())
+        self._views.release()
+        lib.zl_env_close(self._c)
         self._databases.clear()
         self._registration.release()
 
@@ -171,9 +169,8 @@ class Environment(Copying):
         """In a forked child: what the parent has begun ends here, unless it needs no lock file."""
         if self._c is None:  # another thread of the parent is about to open it
             return
-        foreign = bool(lib.zl_env_is_foreign(self._c))
-        self._databases.forked(foreign)
-        if foreign:
+        self._databases.forked()
+        if lib.zl_env_is_foreign(self._c):
             self._cut_batches()
 
     def _give_up(self) -> None:
@@ -184,16 +181,7 @@ class Environment(Copying):
 
     def _cut_batches(self) -> None:
         """No iterator delivers a record from now on."""
-        for batches in list(self._batches.values()):
-            scan.cut(batches)
-
-    def _release_views(self) -> int:
-        """The map is about to be replaced: no view can be read from now on, unless they are kept.
-
-        Returns:
-            What is to become of the map, as C takes it.
-        """
-        return self._views.replace()
+        self._attached.cut()
 
     def sync(self, force: bool = False) -> None:
         """Flush to disk (`mdb_env_sync()`); `force` also where the environment was opened not to.
@@ -221,15 +209,14 @@ class Environment(Copying):
         """
         self._check_open()
         size = opening.count("map_size", map_size, opening.MAX_SIZE)
-        rc = lib.zl_env_resize_begin(self._c)
-        if rc:
-            raise error("mdb_env_set_mapsize", rc)
-        former_map: int = KEEP_ADDRESSES
         try:
+            rc = lib.zl_env_resize_begin(self._c)
+            if rc:
+                raise error("mdb_env_set_mapsize", rc)
             self._cut_batches()
-            former_map = self._release_views()
+            self._views.replace()
         finally:  # else every other thread would wait for the resizing to end
-            rc = lib.zl_env_resize_end(self._c, size, former_map)
+            rc = lib.zl_env_resize_end(self._c, size, self._keep_views)
         if rc:
             raise error("mdb_env_set_mapsize", rc).advise("the former map stays: choose a smaller map_size")
 
@@ -353,9 +340,9 @@ class Environment(Copying):
             _begin(txn, self, db, parent, write, buffers)
             return txn
         try:
-            slot = self._slots.pop()
+            slot = self._waiting.pop()
         except IndexError:
-            slot = new_slot(self)
+            slot = self._pool.new()
         txn._slot = slot
         txn._c = c = slot.c
         txn._pyenv = self
@@ -364,12 +351,8 @@ class Environment(Copying):
         txn._ending = None
         txn._pydb = self._main
         rc = _begin_read(c)
-        if rc:
-            if c is CLOSED_HANDLE:
-                return self.begin()  # with another slot: see Slot
-            rc = begin_again(c, rc)
-            if rc:
-                raise txn._refused(rc)
+        if rc and (rc := begin_again(c, rc)):
+            raise txn._refused(rc)
         return txn
 
     def get(self, key: bytes, default: Any = None, db: _Database | None = None) -> Any:
@@ -388,17 +371,15 @@ class Environment(Copying):
             key = as_bytes(key, "key")
         klen = len(key) if db is None else len(key) | self._dbi_of(db) << ABOVE
         try:
-            slot = self._slots.pop()
+            slot = self._waiting.pop()
         except IndexError:
-            slot = new_slot(self)
+            slot = self._pool.new()
         n = _get_once(slot.c, key, klen)
         if n >= 0:
             value = slot.buf[:n]
-            self._slots.append(slot)
+            self._waiting.append(slot)
             return value
-        if slot.c is CLOSED_HANDLE:
-            return self.get(key, default, db)  # with another slot: see Slot
-        self._slots.append(slot)
+        self._waiting.append(slot)
         if n == NOTFOUND:
             return default
         if n not in (LARGE, READERS_FULL):

@@ -6,26 +6,23 @@ import errno
 import os
 import stat
 import threading
+import weakref
 from collections.abc import Callable
+from typing import Any
 
+from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.errors import Error
 
 Key = tuple[int, int] | bytes
 """A file's (device, inode), or its path where the file system has no inodes."""
 
-Callback = Callable[[], Callable[[], None] | None]
-"""A weak reference to a method."""
+Act = Callable[[Any], None]
+"""What is to be done with an environment."""
 
 _lock = threading.Lock()
 _open: dict[Key, Registration] = {}
 _inherited: dict[Key, Registration] = {}
 """In a forked child: what its parent has open, and the child has not opened for itself."""
-
-
-def _call(callback: Callback) -> None:
-    method = callback()
-    if method is not None:
-        method()
 
 
 def _after_fork_in_child() -> None:
@@ -35,7 +32,7 @@ def _after_fork_in_child() -> None:
     _inherited.update(_open)
     _open.clear()
     for registration in set(_inherited.values()):
-        _call(registration.forked)
+        registration.act(registration.forked)
 
 
 if hasattr(os, "register_at_fork"):
@@ -52,6 +49,12 @@ def _key(path: bytes) -> Key | None:
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
+def _is_taken(key: Key, by: Registration) -> bool:
+    """Whether another environment has the file. One that was dropped gave no notice: C knows of it."""
+    other = _open.get(key, by)
+    return other is not by and bool(lib.zl_env_exists(other.number))
+
+
 class Registration:
     """The files of one environment, from before it is opened until after it is closed.
 
@@ -60,14 +63,27 @@ class Registration:
     Args:
         path: the environment's path.
         files: its data file and lock file.
-        forked: a weak reference to what is to be called in a forked child.
-        give_up: a weak reference to what is to be called in a forked child, before it opens the files anew.
+        number: C's number of the environment, which exists already, and from now on until it is closed.
+        env: the environment, referred to weakly, without a callback that would swallow what the handlers of
+            signals raise.
+        forked: what is to be done with it in a forked child.
+        give_up: what is to be done with it in a forked child, before that opens the files anew.
 
     Raises:
         Error: one of the files belongs to an environment that is open in this process, or is a pipe.
     """
 
-    def __init__(self, path: bytes, files: tuple[bytes, bytes], forked: Callback, give_up: Callback) -> None:
+    def __init__(
+        self,
+        path: bytes,
+        files: tuple[bytes, bytes],
+        number: int,
+        env: weakref.ref[Any],
+        forked: Act,
+        give_up: Act,
+    ) -> None:
+        self.number = number
+        self._env = env
         self._path = path
         self._files = files
         self.forked = forked
@@ -77,6 +93,12 @@ class Registration:
         self._settled = len(existing) == len(files)
         self._add(existing if self._settled else {os.path.realpath(files[0]), *existing})
 
+    def act(self, what: Act) -> None:
+        """Do it with the environment, if that is still there."""
+        env = self._env()
+        if env is not None:
+            what(env)
+
     def _existing(self) -> set[Key]:
         return {key for key in map(_key, self._files) if key is not None}
 
@@ -84,9 +106,9 @@ class Registration:
         for key in keys:
             inherited = _inherited.pop(key, None)
             if inherited is not None:
-                _call(inherited.give_up)
+                inherited.act(inherited.give_up)
         with _lock:
-            if any(_open.get(key, self) is not self for key in keys):
+            if any(_is_taken(key, self) for key in keys):
                 raise Error(
                     f"{os.fsdecode(self._path)}: this environment is already open in this process; "
                     "use the open Environment, or close it first"
@@ -96,8 +118,6 @@ class Registration:
             self._keys |= keys
 
     def _remove(self, keys: set[Key]) -> None:
-        if _lock is None:  # Python is ending, and has emptied this module
-            return
         with _lock:
             for key in keys:
                 if _open.get(key) is self:

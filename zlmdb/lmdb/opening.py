@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.errors import InvalidError, VersionMismatchError, error
+from zlmdb.lmdb.pool import owner
 
 Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -29,6 +30,9 @@ FLAGS = {
     "lock": (0x400000, False),
 }
 """LMDB's flag for each switch of `Environment`, and whether it stands for the switch being on or off."""
+
+_ENV = ffi.typeof("zl_env *")
+_new = owner(lib.zl_env_alloc, lib.zl_env_drop)
 
 DEFAULT_MAP_SIZE = 10 * 1024 * 1024
 AUTO = "auto"
@@ -177,51 +181,34 @@ def files(path: bytes, subdir: bool) -> tuple[bytes, bytes]:
     return path, path + b"-lock"
 
 
-def new_handle(major: int, limits: Limits) -> Any:
-    """A native environment, not open yet (`mdb_env_create()`).
+def new_handle() -> Any:
+    """A native environment, with nothing in it yet; its memory, and what is opened, belong to the object."""
+    return _new(_ENV)
+
+
+def create(c: Any, major: int, limits: Limits) -> None:
+    """Make an environment of a native handle, not open yet (`mdb_env_create()`).
 
     Args:
+        c: the handle.
         major: LMDB's major version.
         limits: its sizes and numbers.
 
     Raises:
         InvalidParameterError: LMDB does not take one of them, as a reader table without a slot.
     """
-    out = ffi.new("zl_env **")
-    rc = lib.zl_env_new(major, ADDRESS_RESERVE if limits.grow else 0, limits.max_spare_txns, out)
+    rc = lib.zl_env_new(c, major, ADDRESS_RESERVE if limits.grow else 0, limits.max_spare_txns)
     if rc:
         raise error("mdb_env_create", rc)
-    rc = lib.zl_env_configure(out[0], limits.map_size, limits.max_readers, limits.max_dbs)
+    rc = lib.zl_env_configure(c, limits.map_size, limits.max_readers, limits.max_dbs)
     if rc:
-        give_up(out[0])
         raise error("mdb_env_set_maxreaders", rc).advise("max_readers must be at least 1")
-    return out[0]
 
 
 def give_up(c: Any) -> None:
-    """Destroy a native environment that could not be opened, or not wholly."""
+    """Close a native environment that could not be opened, or not wholly."""
     lib.zl_env_shut(c)
-    lib.zl_env_close(c, lib.ZL_UNMAP)
-    lib.zl_env_drop(c)
-
-
-class Memory(int):
-    """The memory of a native environment, by its address: it is freed when nothing refers to this any more.
-
-    The collector of cycles does not track a number. So this finalizer runs behind those of all objects in one
-    cycle with the environment, which may use it until then.
-    """
-
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, c: Any) -> Memory:
-        """The memory of a handle."""
-        return cls(ffi.cast("uintptr_t", c))
-
-    def __del__(self) -> None:
-        if lib is not None:  # else the interpreter ends
-            lib.zl_env_drop(ffi.cast("zl_env *", int(self)))
+    lib.zl_env_close(c)
 
 
 def open_files(c: Any, path: bytes, flags: int, mode: int) -> None:

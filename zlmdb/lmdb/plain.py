@@ -77,7 +77,7 @@ def planned_put(layouts: Layouts) -> Put:
         if n == WRITTEN:
             return True
         if n >= 0:
-            return txn._slot.buf[:n]  # type: ignore[no-any-return]
+            return txn._kept(n)
         if n in _LONG_WAY:
             return False
         raise txn._pyenv._record_error("mdb_put", n, b"")

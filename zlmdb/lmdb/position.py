@@ -80,14 +80,14 @@ class Position(Iteration[V]):
         positioned.
         """
         view = ffi.new("zl_view *")
-        rc = lib.zl_cursor_pin(self._c, what, view)
-        if rc:
-            self._check_unpositioned(rc if rc < 0 else -50000 - rc)
-            return []
         try:
-            return self._pinned(view, what)
+            rc = lib.zl_cursor_pin(self._c, what, view)
+            if rc == 0:
+                return self._pinned(view, what)
         finally:
-            lib.zl_unpin(self._pytxn._slot.c)
+            lib.zl_unpin(view)
+        self._check_unpositioned(rc if rc < 0 else -50000 - rc)
+        return []
 
     def _pinned(self, view: Any, what: int) -> list[Any]:
         txn = self._pytxn

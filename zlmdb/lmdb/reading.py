@@ -74,16 +74,16 @@ class Reading(Ranges[V]):
 
     def _get_pinned(self, key: bytes, klen: int, default: Any) -> Any:
         self._attach()
-        view, c = ffi.new("zl_view *"), self._c
-        rc = _get_pin(c, key, klen, view)
+        view = ffi.new("zl_view *")
+        try:
+            rc = _get_pin(self._c, key, klen, view)
+            if rc == 0:
+                return self._pinned(view.val, view.vlen, VALUE_VIEWS)
+        finally:
+            _unpin(view)
         if rc == NOTFOUND:
             return default
-        if rc:
-            raise self._pyenv._record_error("mdb_get", rc, key)
-        try:
-            return self._pinned(view.val, view.vlen, VALUE_VIEWS)
-        finally:
-            _unpin(c)
+        raise self._pyenv._record_error("mdb_get", rc, key)
 
     def _pinned(self, pointer: Any, length: int, kind: int) -> Any:
         """What pinned memory becomes for the user: a copy, or a view where that is wanted and safe.

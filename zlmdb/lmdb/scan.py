@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import marshal
 import sys
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -43,6 +44,8 @@ MOST_UNPACKERS, MOST_SHAPES = 16, 256
 LIST_HEAD: int = lib.ZL_LIST_HEAD
 VIEWS_MOST = 128
 """With more, each batch of views and weak references to them would set off the garbage collector."""
+MOST_ABANDONED = 16
+"""So many cursors that were dropped in the middle of a batch may wait for others to be noticed."""
 MOST_PLACES = 1024
 """Of keys and values: what a chunk has room for."""
 
@@ -55,6 +58,7 @@ PyPy reads and writes the plain format faster.
 _fill = lib.zl_cursor_fill
 _rewind = lib.zl_cursor_rewind
 _loads = marshal.loads
+_ref = weakref.ref
 
 
 class Chunk:
@@ -143,8 +147,9 @@ class Ahead:
     `Scan.__next__()` makes it, without the cost of a constructor.
     """
 
-    __slots__ = ("_c", "_op", "delivered", "items", "iterator", "settled", "unseen", "width")
+    __slots__ = ("_c", "_op", "cursor", "delivered", "items", "iterator", "settled", "unseen", "width")
 
+    cursor: weakref.ref[Cursor[Any]]
     _c: Any
     _op: int
     width: int
@@ -190,6 +195,15 @@ def _emptied(batches: set[Ahead]) -> Iterator[Ahead]:
     with suppress(KeyError):
         while True:
             yield batches.pop()
+
+
+def add(batches: set[Ahead], ahead: Ahead) -> None:
+    """Add a batch, and drop those whose cursors were dropped, if they may be many."""
+    batches.add(ahead)
+    if len(batches) > MOST_ABANDONED:
+        for other in list(batches):
+            if other.cursor() is None:
+                batches.discard(other)
 
 
 def cut(batches: set[Ahead]) -> None:
@@ -245,6 +259,7 @@ class Scan:
             ahead.refill(items, iterator)
         else:
             ahead = Ahead()
+            ahead.cursor = _ref(cursor)
             ahead._c = cursor._c
             ahead._op = self._op
             ahead.width = 2 if self._what == ITEMS else 1
@@ -254,7 +269,7 @@ class Scan:
             ahead.unseen = not self._op & ADVANCE
             ahead.settled = False
             self._ahead = cursor._ahead = ahead  # only now: another thread may use the cursor
-            cursor._batches.add(ahead)
+            add(cursor._batches, ahead)
         return zip(iterator, iterator) if self._what == ITEMS else iterator  # noqa: B905 (strict= doubles the cost)
 
     def _resume(self, last: Ahead) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.cursor import Cursor
 from zlmdb.lmdb.database import MAIN, _Database
-from zlmdb.lmdb.ending import CLOSED_HANDLE, CLOSED_SLOT, begin_again, new_slot
 from zlmdb.lmdb.errors import (
     BAD_TXN,
     CLOSED,
@@ -19,6 +18,7 @@ from zlmdb.lmdb.errors import (
     error,
 )
 from zlmdb.lmdb.lifetime import V
+from zlmdb.lmdb.pool import begin_again
 from zlmdb.lmdb.views import Views
 from zlmdb.lmdb.writing import Writing
 
@@ -70,27 +70,23 @@ class Transaction(Writing[V]):
         buffers: bool | Literal["values"] = False,
     ) -> None:
         try:
-            pool = env._write_slots if write else env._slots
+            pool = env._pool
         except AttributeError:
             raise TypeError(f"env must be an open Environment, not {type(env).__name__}") from None
         try:
-            slot = pool.pop()
+            slot = pool.waiting.pop()
         except IndexError:
-            slot = CLOSED_SLOT
-        if slot.c is CLOSED_HANDLE:
-            slot = new_slot(env)
-        if write:
-            slot.pool = pool
+            slot = pool.new()
         self._slot = slot
         self._c = slot.c
         self._pyenv = env
         self._write = write
         if not buffers:
-            self._views = slot.views = None
+            self._views = None
         elif env._kept_views is None:
-            self._views = slot.views = Views(env._views, buffers)
+            self._views = Views(env._views, buffers, slot.c)
         else:
-            self._views = slot.views = env._kept_views(buffers)
+            self._views = env._kept_views(buffers)
         self._ending = None
         if db is None:
             self._pydb = env._main

@@ -3,13 +3,15 @@
 All views of a transaction are slices of one memoryview over the whole map, which costs far less than a
 buffer for each (without a GIL: of one for each call). Weak references tell which of them are alive when the
 transaction ends: these are released, and raise ValueError from then on. What a user has derived from one (a
-slice, a NumPy array) cannot be found; but it keeps alive the object that exports the map, and so the
-environment knows whether the map must stay readable.
+slice, a NumPy array) cannot be found; but it keeps alive the object that exports the map, which C counts, and
+so C knows how long the addresses must stay readable (views.c). That object also keeps a transaction open that
+was dropped and not ended, as long as one of its views is alive.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 import weakref
@@ -19,6 +21,7 @@ from typing import Any
 
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.errors import closed, error
+from zlmdb.lmdb.pool import owner
 
 VALUES_ONLY = "values"
 """As the argument `buffers` of a transaction: views for values, bytes for keys."""
@@ -31,18 +34,13 @@ VALUE_VIEWS: int = lib.ZL_VALUE_VIEWS
 NOWHERE = 2**64 - 1
 """In place of where something begins: there is nothing."""
 
-UNMAP: int = lib.ZL_UNMAP
-KEEP_ADDRESSES: int = lib.ZL_KEEP_ADDRESSES
-"""Of a former map: zeros can be read there."""
-KEEP_FILE: int = lib.ZL_KEEP_FILE
-"""It stays as it is until the environment closes."""
-
 FEW = 256
 
 SHARED = "t" not in getattr(sys, "abiflags", "")
 """Whether all threads may slice one memoryview. Without a GIL, CPython's count of its slices gets lost
 (https://github.com/python/cpython/issues/155606), and the map would seem to be exported no longer."""
 
+_MAP = ffi.typeof("zl_map *")
 _ref = weakref.ref
 _sifting = threading.Lock()
 
@@ -53,24 +51,20 @@ def _sift(refs: list[weakref.ref[Any]]) -> int:
     Returns:
         How many there may be before it is worth while again.
     """
-    if _sifting.acquire(blocking=False):  # never waited for: a forked child may find it locked for good
-        try:
-            count = len(refs)
-            refs[:count] = [ref for ref in refs[:count] if ref() is not None]
-        finally:
-            _sifting.release()
+    with _sifting:
+        count = len(refs)
+        refs[:count] = [ref for ref in refs[:count] if ref() is not None]
     return 2 * len(refs) + FEW
 
 
-def _forget(refs: list[weakref.ref[Any]], dead: weakref.ref[Any]) -> None:
-    """Drop a reference, unless another thread sifts just now."""
-    if _sifting.acquire(blocking=False):
-        try:
-            refs.remove(dead)
-        except ValueError:  # release() has taken it
-            pass
-        finally:
-            _sifting.release()
+def _after_fork_in_child() -> None:
+    """A thread that the child does not have may hold the lock."""
+    global _sifting  # noqa: PLW0603
+    _sifting = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _buffers_hash() -> bool:
@@ -85,19 +79,50 @@ BUFFERS_HASH = _buffers_hash()
 """Whether memoryviews over CFFI's buffers have hashes, as they have on PyPy. CPython hashes a memoryview only
 if it can hash what exports the memory, too; there ctypes exports it."""
 
+HOLDS_TRANSACTION = not BUFFERS_HASH
+"""Whether the object that exports the map can hold a transaction. Elsewhere, one that is dropped needs a
+finalizer in Python, which releases its views.
+"""
+
 
 @functools.lru_cache(maxsize=16)
 def _exporting_class(size: int) -> Any:
     import ctypes  # as late as this: it takes some time
 
-    return type("Map", (ctypes.c_ubyte * size,), {"__slots__": (), "__hash__": object.__hash__})
+    body = {"__slots__": ("map", "txn"), "__hash__": object.__hash__}
+    return type("Map", (ctypes.c_ubyte * size,), body)
 
 
-def _exporting(pointer: Any, size: int) -> Callable[[], Any]:
-    """A function that makes objects which export the memory of a map."""
+def _new_exporter(c: Any) -> Callable[[Any], Any]:
+    """A function that makes, for the handle of a transaction, an object that exports the map: all that the
+    map may grow to.
+
+    Args:
+        c: the environment's handle.
+
+    Raises:
+        Error: the environment is closed.
+    """
+    size = ffi.new("size_t *")
+    rc = lib.zl_env_map_size(c, size)
+    if rc:
+        raise error("mdb_env_info", rc)
+    try:
+        used = owner(functools.partial(lib.zl_map_take, c), lib.zl_map_leave)(_MAP, {"rest": size[0] - 1})
+    except MemoryError:  # another thread closes the environment
+        raise closed() from None
     if BUFFERS_HASH:
-        return functools.partial(ffi.buffer, pointer, size)
-    return functools.partial(_exporting_class(size).from_address, int(ffi.cast("uintptr_t", pointer)))
+        buffer = ffi.buffer(used)
+        return lambda _txn: buffer
+    new, address = _exporting_class(size[0]).from_address, int(ffi.cast("uintptr_t", used))
+
+    def new_exporter(txn: Any) -> Any:
+        exporter = new(address)
+        exporter.map = used
+        exporter.txn = txn
+        return exporter
+
+    return new_exporter
 
 
 class MapViews:
@@ -108,89 +133,88 @@ class MapViews:
         keep: views stay readable when their transaction ends.
     """
 
-    __slots__ = ("_c", "_keeps", "_kept", "_left", "_left_limit", "_map", "_map_number", "_open")
+    __slots__ = ("_c", "_keeps", "_kept", "_limit", "_new_exporter", "_number", "_open")
 
     def __init__(self, c: Any, keep: bool = False) -> None:
         self._c = c
         self._keeps = keep
         self._kept: dict[int, KeptViews] = {}
         """By what comes as a view."""
-        self._map: tuple[Callable[[], Any] | None, int] = None, -1
-        self._map_number = 0
-        """Of the map that is in use; the one that `_map` knows may be a former one."""
-        self._open: dict[Views, Any] = {}
-        self._left: list[weakref.ref[Any]] = []
-        self._left_limit = FEW
+        self._new_exporter: Callable[[Any], Any] | None = None
+        """For the map that is in use, once one was needed."""
+        self._number = 0
+        """Of the map that is in use."""
+        self._open: dict[int, weakref.ref[Views]] = {}
+        """Of transactions that may be open, some of which were dropped."""
+        self._limit = FEW
 
     def keep(self, buffers: bool | str) -> Views:
         """The views of all transactions that have the same `buffers`: they are kept."""
-        views = KeptViews(self, buffers)
+        views = KeptViews(self, buffers, self._c)
         return self._kept.setdefault(views.kinds, views)
 
-    def export(self, views: Views) -> Any:
-        """The object that exports the map for the views of a transaction: all that the map may grow to.
+    def export(self, views: Views, txn: Any) -> Any:
+        """The object that exports the map for the views of a transaction, given its handle.
 
         Raises:
             Error: the environment is closed, or gives up this map just now.
         """
-        wanted = self._map_number
-        new, number = self._map
-        if new is None or number != wanted:
-            out = ffi.new("zl_view *")
-            rc = lib.zl_env_map(self._c, out)
-            if rc:
-                raise error("mdb_env_info", rc)
-            new = _exporting(out.val, out.vlen)
-            self._map = new, wanted
-        exporter = self._open.setdefault(views, new())
-        if self._map_number != wanted:  # release() may not have seen it
-            del exporter
+        number = self._number
+        self._open[id(views)] = _ref(views)
+        if len(self._open) > self._limit:
+            self._sift()
+        new = self._new_exporter
+        if new is None:
+            new = self._new_exporter = _new_exporter(self._c)
+        if self._number != number:  # release() may not have seen it
+            self._new_exporter = None
             self.ended(views)
             raise closed()
-        return exporter
+        return new(txn)
+
+    def _sift(self) -> None:
+        for key, reference in list(self._open.items()):
+            if reference() is None:
+                self._open.pop(key, None)
+        self._limit = 2 * len(self._open) + FEW
 
     def ended(self, views: Views) -> None:
-        """The transaction has ended; its exporter lives on if something does that was derived from a view.
+        """The transaction has ended, and its views with it."""
+        self._open.pop(id(views), None)
 
-        At every moment release() finds it in one place or the other.
-        """
-        exporter = self._open.get(views)
-        if exporter is None:
-            return
-        left = _ref(exporter)
-        self._left.append(left)
-        self._open.pop(views, None)
-        del exporter
-        if left() is None:
-            _forget(self._left, left)
-        elif len(self._left) > self._left_limit:
-            self._left_limit = _sift(self._left)
-
-    def replace(self) -> int:
-        """Another map takes the place of this one. What is to become of this one, as C takes it."""
+    def replace(self) -> None:
+        """Another map takes the place of this one: release the views on it, unless they are kept."""
         if not self._keeps:
-            return self.release()
-        self._map_number += 1
+            self.release()
+            return
+        self._number += 1
+        self._new_exporter = None
         for views in list(self._kept.values()):
             views.renew()
-        return KEEP_FILE
 
-    def release(self) -> int:
+    def release(self) -> None:
         """The map goes: release the views of open transactions, and those that were kept.
 
-        Returns:
-            What is to become of it, as C takes it. The address range must stay if something derived from a
-            view, of these or of earlier transactions, is alive, or another thread is about to release some.
+        For what is left of any view, C keeps the addresses.
         """
-        self._map_number += 1
+        self._number += 1
         for kept in list(self._kept.values()):
             kept.close()
-        for views in list(self._open):
-            views.release()
-        unfinished = bool(self._open)
-        left, self._left = self._left, []
-        in_use = unfinished or any(exporter() is not None for exporter in left)
-        return KEEP_ADDRESSES if in_use else UNMAP
+        for reference in list(self._open.values()):
+            views = reference()
+            if views is not None:
+                views.release()
+        self._new_exporter = None
+
+
+def _release(view: memoryview, holds: bool) -> None:
+    """Release a view; what exports the map for it no longer holds the transaction, if it does so far."""
+    try:
+        if holds:
+            view.obj.txn = None  # type: ignore[attr-defined]
+        view.release()
+    except (BufferError, ValueError):  # something exports it, and keeps the exporter alive; or it is released
+        pass
 
 
 class Views:
@@ -199,14 +223,15 @@ class Views:
     Args:
         of_map: the views on the map of the environment.
         buffers: as for the transaction, and not false.
+        c: the transaction's handle.
 
     Raises:
         ValueError: `buffers` is a string other than "values".
     """
 
-    __slots__ = ("_base", "_ended", "_limit", "_of_map", "_refs", "kinds")
+    __slots__ = ("__weakref__", "_base", "_c", "_ended", "_limit", "_of_map", "_refs", "kinds")
 
-    def __init__(self, of_map: MapViews, buffers: bool | str) -> None:
+    def __init__(self, of_map: MapViews, buffers: bool | str, c: Any) -> None:
         self.kinds = KEY_VIEWS | VALUE_VIEWS
         """What comes as a view, as `zl_cursor_fill()` takes it."""
         if buffers is not True and isinstance(buffers, str):
@@ -218,11 +243,12 @@ class Views:
         self._refs: list[weakref.ref[memoryview]] = []
         self._limit = FEW
         self._ended = False
+        self._c = c
 
     def _open(self) -> memoryview:
         if self._ended:
             raise closed()
-        exporter = self._of_map.export(self)
+        exporter = self._of_map.export(self, self._c)
         # As plain bytes: ctypes would have the format "<B", for which there is no hash.
         view = memoryview(exporter) if BUFFERS_HASH else PickleBuffer(exporter).raw()
         base = view.toreadonly()
@@ -276,26 +302,39 @@ class Views:
 
     def release(self) -> None:
         """The transaction ends: its views raise ValueError from now on. Calling it again is harmless."""
+        self._end()
+
+    def _end(self) -> None:
         self._ended = True
+        try:
+            self._release_all()
+        except BaseException:  # of a signal's handler, which is heard once all is done
+            self._end()
+            raise
+
+    def _release_all(self) -> None:
         base = self._base
         if base is not None:
-            base.release()
+            _release(base, HOLDS_TRANSACTION)
             self._base = None
         elif SHARED and not self._refs:
             return  # there are no views
-        refs, self._refs = self._refs, []
-        while refs:
-            try:
-                view = refs.pop()()
-                if view is not None:
-                    view.release()
-            except (BufferError, IndexError):  # something exports it, and keeps the exporter alive; or
-                continue  # another thread does the same
+        holds = HOLDS_TRANSACTION and not SHARED
+        for reference in self._refs[:]:
+            view = reference()
+            if view is not None:
+                _release(view, holds)
+        self._refs = []
         self._of_map.ended(self)
 
     def resume(self) -> None:
         """The transaction goes on, and may give other views: its end was refused."""
         self._ended = False
+
+    if not HOLDS_TRANSACTION:
+
+        def __del__(self) -> None:
+            self.release()
 
 
 class KeptViews(Views):
@@ -313,4 +352,4 @@ class KeptViews(Views):
 
     def close(self) -> None:
         """The environment closes."""
-        super().release()
+        self._end()

@@ -6,8 +6,9 @@ from zlmdb.lmdb import bulk, scan
 from zlmdb.lmdb._native import lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
 from zlmdb.lmdb.database import ABOVE, DUPSORT, _Database
-from zlmdb.lmdb.errors import KEYEXIST, NOTFOUND
+from zlmdb.lmdb.errors import KEYEXIST, NOTFOUND, closed
 from zlmdb.lmdb.lifetime import V
+from zlmdb.lmdb.pool import CLOSED_HANDLE
 from zlmdb.lmdb.reading import Reading
 
 _del = lib.zl_del
@@ -23,6 +24,13 @@ class Writing(Reading[V]):
         """Before a write: put every iterating cursor where its reader is, since LMDB adjusts positions."""
         if self._ending is not None and self._ending.batches:
             scan.settle(self._ending.batches)
+
+    def _kept(self, n: int) -> bytes:
+        """The value of `n` bytes that C has just found in place of a write."""
+        value: bytes = self._slot.buf[:n]
+        if self._c is CLOSED_HANDLE:  # another thread has ended the transaction, and may use its handle
+            raise closed()
+        return value
 
     def put(
         self,

@@ -75,7 +75,12 @@ class Database:
         if type(maxsize) is not int:
             raise UsageError(f"maxsize must be a number of bytes, not {shown(maxsize)}")
         self._is_temp = not dbpath
-        self._dbpath = os.fsdecode(dbpath) if dbpath else opening.temporary_directory(self)
+        self._directory: object = None
+        """With which a temporary directory goes."""
+        if dbpath:
+            self._dbpath = os.fsdecode(dbpath)
+        else:
+            self._dbpath, self._directory = opening.temporary_directory()
         self._maxsize = maxsize
         self._readonly = readonly
         self._lock = lock

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary, finalize
+from weakref import ref
 
 from zlmdb import _database as defaults
 from zlmdb import lmdb
 from zlmdb.lmdb import engine
+from zlmdb.lmdb._directory import owned_directory
 from zlmdb.lmdb.errors import LockError
 from zlmdb.orm.errors import FormatError, OpenError
 
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 RETRY_DELAYS = (0.0, 0.01)
 """Seconds to wait before each further attempt when the lock file is locked."""
 
-_open_databases: WeakValueDictionary[str, Database] = WeakValueDictionary()
+_open_databases: dict[str, ref[Database]] = {}
+"""Some of them may have been dropped: a callback that noticed it would swallow what signal handlers raise."""
 _open_databases_lock = threading.Lock()
+_temporary: dict[str, int] = {}
+"""The directories of temporary databases, and the process that each belongs to."""
 
 
 def _after_fork_in_child() -> None:
@@ -40,7 +45,13 @@ if hasattr(os, "register_at_fork"):
 def find_open(dbpath: str | None) -> Database | None:
     """Return the open database of this process with the path."""
     with _open_databases_lock:
-        return _open_databases.get(dbpath) if dbpath else None
+        return _found(dbpath) if dbpath else None
+
+
+def _found(dbpath: str) -> Database | None:
+    """Return the open database with the path; the lock is held."""
+    reference = _open_databases.get(dbpath)
+    return None if reference is None else reference()
 
 
 def register(dbpath: str, db: Database) -> None:
@@ -50,7 +61,8 @@ def register(dbpath: str, db: Database) -> None:
         OpenError: It is open already.
     """
     with _open_databases_lock:
-        first = _open_databases.setdefault(dbpath, db)
+        first = _found(dbpath) or db
+        _open_databases[dbpath] = ref(first)
     if first is not db:
         raise OpenError(
             f'tried to open database "{dbpath}" twice within same process (PID {os.getpid()}): context '
@@ -61,7 +73,7 @@ def register(dbpath: str, db: Database) -> None:
 def unregister(dbpath: str, db: Database) -> None:
     """Note that a database is not open any more."""
     with _open_databases_lock:
-        if _open_databases.get(dbpath) is db:
+        if _found(dbpath) is db:
             del _open_databases[dbpath]
 
 
@@ -140,17 +152,22 @@ def _pid_is_locked(path: Path) -> bool:
     return False
 
 
-def temporary_directory(db: Database) -> str:
-    """Return the path of a new directory, which is removed along with the object."""
+def temporary_directory() -> tuple[str, object]:
+    """Return the path of a new directory, and the object along with which it is removed."""
     import tempfile
 
     path = tempfile.mkdtemp(prefix="zlmdb-")
-    finalize(db, _remove_directory, path, os.getpid())
-    return path
+    for former in [former for former in list(_temporary) if not os.path.lexists(former)]:
+        _temporary.pop(former, None)
+    _temporary[path] = os.getpid()
+    return path, owned_directory(path)
 
 
-def _remove_directory(path: str, pid: int) -> None:
-    if os.getpid() == pid:  # not in a forked child
-        import shutil
+@atexit.register
+def _remove_temporary() -> None:
+    """Remove the directories of databases that live until the program ends: they may not be freed then."""
+    import shutil
 
-        shutil.rmtree(path, ignore_errors=True)
+    for path, pid in list(_temporary.items()):
+        if pid == os.getpid():  # not in a forked child
+            shutil.rmtree(path, ignore_errors=True)

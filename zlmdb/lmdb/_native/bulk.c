@@ -298,5 +298,6 @@ int zl_cursor_multiple(zl_cursor *cursor, int op, zl_view *out) {
     zl_touch(&cursor->val);
     out->val = cursor->val.mv_data;
     out->vlen = cursor->val.mv_size;
+    zl_pin(cursor->txn, out);
     return 0;
 }

@@ -1,19 +1,22 @@
 /* Cursors: position, move, read and write at it. */
 #include "glue.h"
 
-int zl_cursor_open(zl_txn *txn, unsigned dbi, zl_cursor **result) {
-    zl_cursor *cursor;
+/* Memory for a cursor, which zl_cursor_free() gives up.  Until it is opened, every call with it returns ZL_CLOSED. */
+zl_cursor *zl_cursor_alloc(size_t size) {
+    zl_cursor *cursor = calloc(1, size);
+    if (cursor)
+        cursor->txn = zl_txn_closed();
+    return cursor;
+}
+
+int zl_cursor_open(zl_cursor *cursor, zl_txn *txn, unsigned dbi) {
     int rc = zl_txn_enter(txn);
 
     if (rc)
         return rc;
-    if (!(cursor = calloc(1, sizeof *cursor))) {
-        zl_txn_leave(txn);
-        return ENOMEM;
-    }
     ZL_TRY(rc, txn->ops->cursor_open(txn->txn, dbi, &cursor->cursor));
     if (rc) {
-        free(cursor);
+        cursor->cursor = NULL;
     } else {
         cursor->txn = txn;
         cursor->dbi = dbi;
@@ -24,7 +27,6 @@ int zl_cursor_open(zl_txn *txn, unsigned dbi, zl_cursor **result) {
             cursor->next->link = &cursor->next;
         txn->cursors = cursor;
         zl_txn_retain(txn);
-        *result = cursor;
     }
     zl_txn_leave(txn);
     return rc;
@@ -64,16 +66,11 @@ void zl_cursor_close(zl_cursor *cursor) {
     }
 }
 
-/* A cursor that is never used: every call with it returns ZL_CLOSED. */
-zl_cursor *zl_cursor_closed(void) {
-    static zl_cursor never;
-    never.txn = zl_txn_closed();
-    return &never;
-}
-
 void zl_cursor_free(zl_cursor *cursor) {
-    zl_cursor_close(cursor);
-    zl_txn_unref(cursor->txn);
+    if (cursor->txn->env) {
+        zl_cursor_close(cursor);
+        zl_txn_unref(cursor->txn);
+    }
     free(cursor->limit);
     free(cursor);
 }
@@ -216,7 +213,9 @@ int zl_cursor_pin(zl_cursor *cursor, int what, zl_view *out) {
         return zl_cursor_leave(cursor, rc);
     if (what & ZL_VALUES)
         zl_touch(&cursor->val);
-    *out = (zl_view){cursor->key.mv_data, cursor->key.mv_size, cursor->val.mv_data, cursor->val.mv_size};
+    *out = (zl_view){.key = cursor->key.mv_data, .klen = cursor->key.mv_size,
+                     .val = cursor->val.mv_data, .vlen = cursor->val.mv_size};
+    zl_pin(cursor->txn, out);
     return 0;
 }
 

@@ -233,9 +233,9 @@ static int zl_munmap(MDB_env *env, void *addr, size_t len) {
     if (zenv->map_reserved > len && munmap(env->me_map + len, zenv->map_reserved - len))
         return -1;
     zenv->map_reserved = 0;
-    if (zenv->former_map == ZL_KEEP_FILE && zl_map_keep(zenv, addr, len) == 0)
+    if (zenv->keep_former && zl_map_keep(zenv, addr, len) == 0)
         return 0;
-    return zl_map_drop(addr, len, zenv->former_map != ZL_UNMAP);
+    return zl_map_drop(addr, len);
 }
 
 static int zl_extend_map(MDB_env *env, size_t size) {

@@ -1,6 +1,5 @@
 /* Environments: opening, closing, resizing, and what threads and forks do to them. */
 #include "glue.h"
-#include <sys/mman.h>
 
 unsigned zl_forks;
 
@@ -27,32 +26,35 @@ int zl_version(int major, int *version) {
 /* LMDB 1.0 knows the codes of both engines. */
 const char *zl_strerror(int rc) { return zl1_ops.strerror(rc); }
 
-int zl_env_new(int major, size_t map_reserve, unsigned max_spares, zl_env **result) {
-    zl_env *env = calloc(1, sizeof *env);
-    int rc;
-
+/* Memory for an environment, which zl_env_drop() gives up. */
+zl_env *zl_env_alloc(size_t size) {
+    static uint64_t numbers;
+    zl_env *env = calloc(1, size);
     if (!env)
-        return ENOMEM;
-    env->ops = zl_engine(major);
-    env->map_reserve = map_reserve;
+        return NULL;
+    env->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
     env->forks = zl_forks;
     env->refs = 1;
-    env->max_spares = max_spares;
-    if (max_spares && !(env->spare = calloc(max_spares, sizeof *env->spare))) {
-        free(env);
-        return ENOMEM;
-    }
     pthread_mutex_init(&env->mutex, NULL);
     pthread_mutex_init(&env->map_mutex, NULL);
     pthread_cond_init(&env->changed, NULL);
+    zl_env_list(env);
+    return env;
+}
+
+int zl_env_new(zl_env *env, int major, size_t map_reserve, unsigned max_spares) {
+    int rc;
+    env->ops = zl_engine(major);
+    env->map_reserve = map_reserve;
+    env->max_spares = max_spares;
+    if (max_spares && !(env->spare = calloc(max_spares, sizeof *env->spare)))
+        return ENOMEM;
     if ((rc = env->ops->env_create(&env->env)) != 0) {
         env->env = NULL;
-        zl_env_drop(env);
         return rc;
     }
     env->ops->env_set_userctx(env->env, env);
     env->ops->env_set_assert(env->env, zl_assert_failed);
-    *result = env;
     return 0;
 }
 
@@ -79,8 +81,6 @@ static int zl_open_main(zl_env *env, unsigned *flags) {
 int zl_env_open(zl_env *env, const char *path, unsigned flags, unsigned mode) {
     int rc;
     ZL_TRY(rc, env->ops->env_open(env->env, path, flags, mode));
-    if (rc == 0)
-        zl_env_list(env);
     return rc;
 }
 
@@ -90,6 +90,8 @@ int zl_env_open_main(zl_env *env, unsigned *flags) {
     return rc;
 }
 
+/* One of those that use the environment has gone: the object that opened it, the handle of a transaction, or a thread.
+ * The last one closes it, whatever the order. */
 void zl_env_drop(zl_env *env) {
     unsigned refs;
     if (env->forks != zl_forks)
@@ -99,6 +101,8 @@ void zl_env_drop(zl_env *env) {
     pthread_mutex_unlock(&env->mutex);
     if (refs)
         return;
+    zl_env_shut(env);
+    zl_env_close(env);
     zl_env_unlist(env);
     zl_handles_free(env);
     pthread_mutex_destroy(&env->mutex);
@@ -204,15 +208,18 @@ static int zl_is_used_elsewhere(zl_env *env) { /* zl_env.mutex held */
 }
 
 /* First half of closing: no call can enter any more, every transaction is finished.  Waits for a write
- * transaction and for a resizing of another thread to end.  Returns ZL_CLOSED if the environment was closed
- * before. */
+ * transaction and for a resizing of another thread to end.  Returns ZL_CLOSED if that is done already, or another thread
+ * is about it; but 0 if one was kept from the second half. */
 int zl_env_shut(zl_env *env) {
+    int before;
     pthread_mutex_lock(&env->mutex);
     if (env->origin == ZL_INHERITED)
         env->origin = ZL_REFUSED;
-    if (env->closing) {
+    before = env->closing;
+    if (before) {
+        before = env->shut && env->env ? 0 : ZL_CLOSED;
         pthread_mutex_unlock(&env->mutex);
-        return ZL_CLOSED;
+        return before;
     }
     __atomic_store_n(&env->closing, 1, __ATOMIC_SEQ_CST);
     pthread_cond_broadcast(&env->changed);
@@ -224,8 +231,10 @@ int zl_env_shut(zl_env *env) {
     if (env->doomed) {
         env->keep_lock = 1;
         env->ops->txn_abort(env->doomed);
+        env->writing = ZL_NOBODY;
     }
     env->doomed = NULL;
+    env->shut = 1;
     pthread_mutex_unlock(&env->mutex);
     return 0;
 }
@@ -248,32 +257,30 @@ int zl_map_keep(zl_env *env, void *addr, size_t len) {
     return 0;
 }
 
-/* With keep_addresses views are still about: they read zeros, never unmapped memory. */
-int zl_map_drop(void *addr, size_t len, int keep_addresses) {
-    if (!keep_addresses)
-        return munmap(addr, len);
-    return mmap(addr, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED;
-}
-
 static void zl_formers_drop(zl_env *env) {
     zl_former *former;
     while ((former = env->formers) != NULL) {
         env->formers = former->next;
-        zl_map_drop(former->addr, former->len, env->former_map != ZL_UNMAP);
+        zl_map_drop(former->addr, former->len);
         free(former);
     }
 }
 
-/* Second half of closing: unmaps the file, as former_map says. */
-void zl_env_close(zl_env *env, int former_map) {
-    MDB_env *mdb = env->env;
+/* Second half of closing: unmaps the file. */
+void zl_env_close(zl_env *env) {
+    MDB_env *mdb;
     int rc;
+    if (env->forks != zl_forks)
+        return;
+    pthread_mutex_lock(&env->mutex);
+    mdb = env->env;
     env->env = NULL;
-    env->former_map = former_map;
+    pthread_mutex_unlock(&env->mutex);
     if (mdb)
         ZL_TRY(rc, (env->ops->env_close(mdb), 0));
     (void)rc;
     zl_formers_drop(env);
+    __atomic_store_n(&env->closed, 1, __ATOMIC_RELEASE);
 }
 
 /* Resizing has two halves, and Python runs between them. */
@@ -300,12 +307,18 @@ int zl_env_resize_begin(zl_env *env) {
     return rc;
 }
 
-int zl_env_resize_end(zl_env *env, size_t map_size, int former_map) {
-    int rc = ZL_CLOSED;
+/* Harmless where this thread has begun none.  With keep_former, views stay on the former map. */
+int zl_env_resize_end(zl_env *env, size_t map_size, int keep_former) {
+    int mine, rc = ZL_CLOSED;
+    pthread_mutex_lock(&env->mutex);
+    mine = env->resizing && pthread_equal(env->resizer, pthread_self());
+    pthread_mutex_unlock(&env->mutex);
+    if (!mine)
+        return rc;
     if (env->env) { /* else a finalizer has closed it in between */
-        env->former_map = former_map;
+        env->keep_former = keep_former;
         ZL_TRY(rc, env->ops->env_set_mapsize(env->env, map_size));
-        env->former_map = ZL_UNMAP;
+        env->keep_former = 0;
     }
     pthread_mutex_lock(&env->mutex);
     __atomic_store_n(&env->resizing, 0, __ATOMIC_SEQ_CST);
@@ -382,14 +395,6 @@ static int zl_max_key(zl_env *env, int *out) {
 }
 
 int zl_env_max_key_size(zl_env *env, int *out) { ZL_ENV_CALL(env, zl_max_key(env, out)); }
-
-static int zl_map_view(zl_env *env, zl_view *out) {
-    out->vlen = env->ops->zl_map_extent(env->env, &out->val);
-    return 0;
-}
-
-/* All of the map as a value: address space, of which a transaction may read no more than it finds records in. */
-int zl_env_map(zl_env *env, zl_view *out) { ZL_ENV_CALL(env, zl_map_view(env, out)); }
 
 int zl_env_fd(zl_env *env, int *fd) { ZL_ENV_CALL(env, env->ops->env_get_fd(env->env, fd)); }
 

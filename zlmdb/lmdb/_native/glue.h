@@ -35,6 +35,7 @@
 #define ZL_BAD_ITEM (-40006)      /* putmulti: an item is not a pair of byte strings */
 #define ZL_WRITTEN (-40007)       /* all records have been written */
 #define ZL_FORKED (-40008)        /* a child process cannot use this, which its parent has opened or begun */
+#define ZL_NOT_ITS_TURN (-40009)  /* another transaction has opened a database, and must end first */
 #define ZL_ERRNO_BASE (-50000)    /* functions that return lengths give errno e as ZL_ERRNO_BASE - e */
 
 #define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */
@@ -51,17 +52,22 @@
 #define ZL_SLACK 16   /* bytes that a chunk has beyond its cap */
 #define ZL_ADVANCE 0x1000 /* beside the operation of a fill: move before the first record */
 #define ZL_STAY (-1)       /* in place of an operation: do not move */
+#define ZL_OPEN 1         /* of a transaction's fate */
+#define ZL_COMMITTED 2
 #define ZL_CBOR 1         /* of a planned write: the value is an object, to be stored as CBOR */
 #define ZL_KEEP 2         /* and nothing is stored if the record has another value */
 #define ZL_INSERT 4       /* and nothing is stored if there is a record */
 
 #include "api.h"
 
-/* A map that goes, as views may be on it: unmap it; let them read zeros there; or let it stay until the environment
- * closes. */
-enum { ZL_UNMAP, ZL_KEEP_ADDRESSES, ZL_KEEP_FILE };
-
 typedef struct zl_thread zl_thread;
+struct zl_directory {
+    char *path;
+    int64_t process;
+};
+struct zl_map { /* what lies in the file */
+    char first, rest[];
+};
 struct zl_fill;
 
 /* The outcome of a look-up. */
@@ -144,7 +150,7 @@ struct zl_env {
     MDB_env *env; /* NULL once closed */
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    unsigned refs;
+    unsigned refs;        /* who uses it: the last one that goes closes it */
     unsigned busy;        /* calls inside LMDB that use no transaction of ours yet; atomic */
     int closing, resizing; /* atomic */
     int origin;           /* ZL_OWN, ... */
@@ -156,7 +162,8 @@ struct zl_env {
     int lost_writer;      /* in a child process: the parent was writing, and LMDB's state is of the middle of that */
     pthread_t resizer;    /* the thread that resizes the map */
     MDB_txn *doomed;      /* a write transaction aborted by another thread than its own */
-    zl_env *next_open;    /* of the environments that are open (writer.c) */
+    uint64_t number;      /* no other has had it */
+    zl_env *next_open;    /* of the environments that are not closed (writer.c) */
     int keep_lock;        /* a thread still has the mutex in the lock file's map */
     MDB_txn **spare;      /* finished read transactions kept for reuse */
     unsigned char **page_uses; /* what its pages are known to be fit for (page_check.h) */
@@ -168,8 +175,10 @@ struct zl_env {
     size_t file_pages;    /* pages that the file is known to have */
     size_t on_disk;       /* with MDB_WRITEMAP: bytes up to where the file is known to have blocks */
     pthread_mutex_t map_mutex;
-    int former_map;       /* what to do with a map that goes: ZL_UNMAP, ... */
-    struct zl_former *formers; /* maps that stay until the environment closes */
+    int keep_former;      /* a map that goes stays until the environment closes, as views are on it */
+    struct zl_former *formers; /* those maps */
+    int shut;             /* the first half of closing is done */
+    int closed;           /* all of it; atomic */
 };
 
 struct zl_txn {
@@ -187,6 +196,9 @@ struct zl_txn {
     int write;
     int opened;            /* it has opened databases, which only a commit keeps */
     int in_doubt;          /* its commit has failed, and may be on the disk all the same */
+    int opener;            /* it, or one nested in it, has done so */
+    uint64_t turn;         /* counts the transactions that began with the handle */
+    uint64_t committed;    /* the last of them that has committed */
     unsigned dbi;          /* the database of calls that name none */
     int lost;              /* in a child process: it is the parent's, and has no MDB_txn here */
     pthread_t thread;      /* began a write transaction */
@@ -243,12 +255,11 @@ void zl_assert_failed(MDB_env *env, const char *message);
 extern unsigned zl_forks;
 
 int zl_map_keep(zl_env *env, void *addr, size_t len);
-int zl_map_drop(void *addr, size_t len, int keep_addresses);
+int zl_map_drop(void *addr, size_t len);
 int zl_env_enter(zl_env *env);
 int zl_env_reopen(zl_env *env);
 void zl_env_busy(zl_env *env);
 void zl_env_leave(zl_env *env);
-void zl_env_drop(zl_env *env);
 void zl_env_list(zl_env *env);
 void zl_env_unlist(zl_env *env);
 
@@ -263,9 +274,11 @@ int zl_txn_enter(zl_txn *txn);
 void zl_txn_leave(zl_txn *txn);
 void zl_txn_retain(zl_txn *txn);
 void zl_txn_unref(zl_txn *txn);
+void zl_pin(zl_txn *txn, zl_view *view);
 void zl_txn_finish(zl_txn *txn); /* abort, family lock held */
 void zl_handles_forked(zl_env *env, int locked);
 void zl_handles_free(zl_env *env);
+void zl_maps_forked(void);
 int zl_owns_arena(zl_txn *txn);
 int64_t zl_place(zl_txn *txn, const MDB_val *val);
 void zl_touch(const MDB_val *val);

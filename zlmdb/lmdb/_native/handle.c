@@ -22,10 +22,10 @@ static zl_txn *zl_make_handle(zl_env *env) { /* zl_env.mutex held */
     return txn;
 }
 
-/* A handle that was given up goes to others, and its memory stays as long as the environment: finalizers in a cycle and
- * other threads may still call with it, and find it closed. */
-zl_txn *zl_txn_new(zl_env *env) {
+/* A handle, new or given up by another transaction; whoever has it keeps the environment open until zl_txn_drop(). */
+zl_txn *zl_txn_new(zl_env *env, size_t size) {
     zl_txn *txn;
+    (void)size;
     pthread_mutex_lock(&env->mutex);
     if ((txn = env->idle) != NULL)
         env->idle = txn->sibling;
@@ -47,6 +47,12 @@ static void zl_txn_idle(zl_txn *txn) {
     txn->sibling = env->idle;
     env->idle = txn;
     pthread_mutex_unlock(&env->mutex);
+}
+
+/* Nothing of Python's refers to the handle any more, nor to its cursors and views: its transaction is aborted, unless it has ended. */
+void zl_txn_drop(zl_txn *txn) {
+    zl_txn_abort(txn);
+    zl_txn_unref(txn);
 }
 
 /* With the environment, which no handle in use refers to. */
@@ -130,8 +136,17 @@ int64_t zl_txn_uses(zl_txn *txn) {
 
 void zl_txn_leave(zl_txn *txn) { pthread_mutex_unlock(&txn->root->mutex); }
 
-/* Ends the time that LMDB is held still, for this family of transactions, while Python reads its memory. */
-void zl_unpin(zl_txn *txn) { zl_txn_leave(txn); }
+/* LMDB is held still from now on, for this family of transactions, while Python reads its memory.  The view tells: what
+ * pins may raise an exception afterwards, if there is a signal to be handled. */
+void zl_pin(zl_txn *txn, zl_view *view) { view->pinned = txn; }
+
+/* Ends that time; harmless where nothing was pinned. */
+void zl_unpin(zl_view *view) {
+    zl_txn *txn = view->pinned;
+    view->pinned = NULL;
+    if (txn)
+        zl_txn_leave(txn);
+}
 
 /* The arena belongs to the first thread that asks for a result; others take the pinned way. */
 int zl_owns_arena(zl_txn *txn) {

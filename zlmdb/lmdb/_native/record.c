@@ -10,6 +10,29 @@ int64_t zl_txn_id(zl_txn *txn) {
     return id;
 }
 
+/* Whether a transaction of another family, which is open, has opened a database. */
+static int zl_opened_elsewhere(zl_txn *txn) {
+    zl_env *env = txn->env;
+    zl_txn *other;
+    pthread_mutex_lock(&env->mutex);
+    for (other = env->handles; other; other = other->next)
+        if (other->opener && other->root != txn->root && __atomic_load_n(&other->txn, __ATOMIC_ACQUIRE))
+            break;
+    pthread_mutex_unlock(&env->mutex);
+    return other != NULL;
+}
+
+/* Whether the transaction may open databases now.  Two families that do so at once collide: LMDB gives both the same
+ * numbers. */
+int zl_dbi_turn(zl_txn *txn) {
+    int rc = zl_txn_enter(txn);
+    if (rc)
+        return rc;
+    rc = zl_opened_elsewhere(txn) ? ZL_NOT_ITS_TURN : 0;
+    zl_txn_leave(txn);
+    return rc;
+}
+
 int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, unsigned *got) {
     int rc = zl_txn_enter(txn);
     if (rc)
@@ -17,6 +40,8 @@ int zl_dbi_open(zl_txn *txn, const char *name, unsigned flags, unsigned *dbi, un
     ZL_TRY(rc, txn->ops->dbi_open(txn->txn, name, flags, dbi));
     if (rc == 0)
         rc = txn->ops->dbi_flags(txn->txn, *dbi, got);
+    if (rc == 0)
+        txn->root->opener = 1;
     txn->opened = 1;
     txn->mutations++;
     zl_txn_leave(txn);
@@ -135,6 +160,7 @@ int zl_get_pin(zl_txn *txn, const char *key, uint64_t klen, zl_view *out) {
     zl_touch(&val);
     out->val = val.mv_data;
     out->vlen = val.mv_size;
+    zl_pin(txn, out);
     return 0;
 }
 

@@ -114,8 +114,9 @@ static int zl_begin_handle(zl_txn *txn, int write, unsigned dbi) {
     txn->write = write;
     txn->dbi = dbi;
     txn->mutations = 0;
-    txn->opened = 0;
-    txn->in_doubt = 0;
+    txn->opened = txn->opener = 0;
+    txn->in_doubt = txn->lost = 0;
+    txn->turn++;
     txn->user = NULL;
     return 0;
 }
@@ -256,6 +257,8 @@ int zl_txn_commit(zl_txn *txn) {
     if (!zl_end_reader(txn, mdb))
         rc = zl_commit(txn, mdb);
     txn->in_doubt = rc && txn->ops->zl_meta_in_doubt(txn->env->env);
+    if (rc == 0)
+        txn->committed = txn->turn;
     zl_gone(txn);
     zl_retire(txn, top_writer);
     zl_txn_leave(txn);
@@ -265,16 +268,17 @@ int zl_txn_commit(zl_txn *txn) {
 /* After a commit that has failed: whether it may be on the disk all the same. */
 int zl_txn_in_doubt(const zl_txn *txn) { return txn->in_doubt; }
 
-/* Python has dropped the transaction: abort it if need be.  Returns 1 if the handle is free for another. */
-int zl_txn_release(zl_txn *txn) {
-    if (!txn->env || txn->lost)
-        return 0;
-    zl_txn_abort(txn);
-    if (txn->root != txn || __atomic_load_n(&txn->refs, __ATOMIC_ACQUIRE) != 1) {
-        zl_txn_unref(txn);
-        return 0;
-    }
-    return 1;
+/* How many transactions have begun with the handle. */
+uint64_t zl_txn_turn(zl_txn *txn) { return txn->turn; }
+
+/* What has become of the one that began with this turn: ZL_OPEN, ZL_COMMITTED, or 0 if it has aborted, or others have
+ * begun since. */
+int zl_txn_fate(zl_txn *txn, uint64_t turn) {
+    int fate;
+    pthread_mutex_lock(&txn->root->mutex);
+    fate = txn->turn != turn ? 0 : txn->txn ? ZL_OPEN : txn->committed == turn ? ZL_COMMITTED : 0;
+    zl_txn_leave(txn);
+    return fate;
 }
 
 /* ---- Begin, read and end in one call ---- */

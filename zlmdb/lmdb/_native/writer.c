@@ -98,6 +98,20 @@ void zl_env_unlist(zl_env *env) {
     pthread_mutex_unlock(&zl_open_mutex);
 }
 
+/* Whether the environment with this number exists, and is not closed. */
+int zl_env_exists(uint64_t number) {
+    zl_env *env;
+    int exists;
+    pthread_mutex_lock(&zl_open_mutex);
+    for (env = zl_open_envs; env && env->number != number; env = env->next_open)
+        ;
+    exists = env && !__atomic_load_n(&env->closed, __ATOMIC_ACQUIRE);
+    pthread_mutex_unlock(&zl_open_mutex);
+    return exists;
+}
+
+uint64_t zl_env_number(zl_env *env) { return env->number; }
+
 /* An environment in which this thread has the writer's place, with a reference; or NULL. */
 static zl_env *zl_written_here(void) {
     zl_env *env;
@@ -105,7 +119,7 @@ static zl_env *zl_written_here(void) {
     pthread_mutex_lock(&zl_open_mutex);
     for (env = zl_open_envs; env; env = env->next_open) {
         pthread_mutex_lock(&env->mutex);
-        if ((mine = env->writing && pthread_equal(env->writer, pthread_self())))
+        if ((mine = env->refs && env->writing && pthread_equal(env->writer, pthread_self())))
             env->refs++;
         pthread_mutex_unlock(&env->mutex);
         if (mine)
@@ -183,6 +197,7 @@ static void zl_after_fork(void) {
     for (env = zl_open_envs; env; env = env->next_open)
         zl_env_forked(env);
     zl_handles_forked(NULL, 0);
+    zl_maps_forked();
     pthread_mutex_init(&zl_open_mutex, NULL);
 }
 
