@@ -9,9 +9,10 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
 
 PREPARE = """
-import os
+import os, warnings
 from zlmdb.lmdb.errors import ForkedError
 
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of forks beside threads
 engine = int(sys.argv[1])
 OPTIONS = dict(map_size=1 << 26, max_dbs=2, lib_version=engine, sync=False)
 KEYS = [b"%04d" % i for i in range(2000)]
@@ -365,8 +366,7 @@ print("good")
 
 def test_workers_of_a_forked_pool(run_child, engine):
     program = """
-import multiprocessing, warnings
-warnings.simplefilter("ignore", DeprecationWarning)
+import multiprocessing
 
 env = open_env()
 
