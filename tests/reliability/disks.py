@@ -21,7 +21,7 @@ STEPS = 100
 PAGE = 4096
 ROOMY = 1 << 26
 MANY_READERS = 1000
-FILE_TOO_LARGE = (errno.EFBIG, errno.ENOSPC, -30775)
+FILE_TOO_LARGE = (errno.EFBIG, errno.ENOSPC, -30772)
 """What a limit of file sizes leads to: the system also writes less than it was given, which each engine tells its way."""
 OPTIONS: list[dict[str, Any]] = [
     {},

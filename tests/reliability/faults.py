@@ -22,7 +22,7 @@ from .stores import NATIVE, Setup
 STEPS = 8
 LOADED = "ZLMDB_FAILING"
 """Names the library in the environment of a process that has it loaded."""
-SHORT_WRITE = -30775
+SHORT_WRITE = -30772
 """What LMDB 1.0 calls it (MDB_SHORT_WRITE)."""
 DENSE = 150
 """Calls of one sweep of which each fails; of those that come then, every second, every third, and so on."""
