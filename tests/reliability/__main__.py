@@ -51,13 +51,16 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("mode", choices=MODES)
     parser.add_argument("--count", type=int, default=100, help="how many kills, images, faults or files")
+    parser.add_argument("--trials", type=int, help="how many trials, instead of counting what is in them")
     parser.add_argument("--engine", choices=[*ENGINES, "both"], default="both")
     parser.add_argument("--seed", type=int, help="which trials; chosen at random and printed by default")
     parser.add_argument("--first", type=int, default=0, help="number of the first trial")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="trials at a time")
     parser.add_argument("--failures", type=int, default=20, help="give up after so many")
     parser.add_argument("--keep", default="build/reliability", help="where files of failed trials go")
-    parser.add_argument("--only", help="one scenario of the mode, by name")
+    parser.add_argument("--only", help="one scenario, sync mode, fault, limit or map, by name")
+    parser.add_argument("--images", type=int, default=100, help="of power: images of one recording")
+    parser.add_argument("--stride", type=int, default=1, help="of faults: how far apart calls that fail are")
     parser.add_argument(
         "--module", choices=["zlmdb", "zlmdb.lmdb", "lmdb"],
         help="what to test: the object layer or the binding (by default both), or py-lmdb, if installed",
@@ -65,7 +68,6 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(10**6)
-    options.extra = {"only": options.only}
     return options
 
 

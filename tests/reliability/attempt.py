@@ -1,4 +1,4 @@
-"""A workload in which the system refuses something: a typed error, nothing lost, and work goes on afterwards."""
+"""A workload in which the system refuses something: a typed error, nothing lost, and work goes on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Trouble(Protocol):
         """No more; how often it was refused, if that is known."""
 
     def told(self, error: BaseException, lmdb: Any) -> bool:
-        """Whether an error is of the right class for this, among those of a binding, and has the right code."""
+        """Whether an error is of the right class for this, among those of a binding, with the right code."""
 
 
 class Attempt:
@@ -36,11 +36,12 @@ class Attempt:
         steps: How many steps are written before copies are made.
         trouble: What goes wrong.
         meanwhile: Called with the open store while the trouble lasts, after an error.
+        before: How the store was opened for as many steps before the trouble, if it was.
     """
 
     def __init__(
         self, setup: Setup, folder: Path, script: Script, steps: int, trouble: Trouble,
-        meanwhile: Callable[[Store], None] = lambda store: None,
+        meanwhile: Callable[[Store], None] = lambda store: None, before: Setup | None = None,
     ) -> None:  # fmt: skip
         self._setup = setup
         self._folder = folder
@@ -48,12 +49,14 @@ class Attempt:
         self._steps = steps
         self._trouble = trouble
         self._meanwhile = meanwhile
+        self._before = before
         self._marks = Marks(1)
         self._store: Store | None = None
 
     def run(self) -> dict[str, Any]:
         """Try; what was refused, which error told of it, and what is wrong."""
         problems: list[str] = []
+        self._prepare()
         self._trouble.begin()
         error = self._caught(self._work)
         if error is not None and self._store is not None:
@@ -69,6 +72,22 @@ class Attempt:
     def _path(self) -> Path:
         return self._folder / "store"
 
+    def _prepare(self) -> None:
+        if self._before is not None:
+            self._store = self._before.open(self._path)
+            self._write_steps()
+            self._close()
+
+    def _write_steps(self) -> None:
+        first = self._marks.acknowledged(0) + 1
+        for number in range(first, first + self._steps):
+            self._write(number)
+
+    def _close(self) -> None:
+        store, self._store = self._store, None
+        assert store is not None
+        store.close()
+
     def _caught(self, work: Callable[[], None]) -> BaseException | None:
         try:
             work()
@@ -78,15 +97,13 @@ class Attempt:
 
     def _work(self) -> None:
         self._store = self._setup.open(self._path)
-        for number in range(1, self._steps + 1):
-            self._write(number)
+        self._write_steps()
         self._store.back_up(self._folder / "copy5")  # compact, which takes a thread
         self._store.back_up(self._folder / "copy6")
         self._store.sync()
-        store, self._store = self._store, None
-        store.close()
+        self._close()
         self._store = self._setup.open(self._path)
-        self._write(self._steps + 1)
+        self._write(self._marks.acknowledged(0) + 1)
         self._store.read()
 
     def _write(self, number: int) -> None:

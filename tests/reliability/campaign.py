@@ -1,4 +1,4 @@
-"""Numbered trials, each a function of a seed and its number, spread over processes: progress, and a verdict."""
+"""Numbered trials, each a function of a seed and its number, spread over processes; and a verdict."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import random
 import select
+import shlex
 import shutil
 import tempfile
 import time
@@ -57,6 +58,13 @@ class Case(NamedTuple):
         given: str = self.options.module
         return given or OURS[self.number % 2]
 
+    def pick(self, names: list[str]) -> str:
+        """One of the names: what `--only` says, or in turn."""
+        only: str | None = self.options.only
+        if only is not None and only not in names:
+            raise Skipped(f"{self.module} has no {only}")
+        return only or names[self.number // 2 % len(names)]
+
 
 Trial = Callable[[Case], "Counter[str]"]
 """Try once: give figures, or raise `Failure`."""
@@ -68,7 +76,6 @@ class Mode(NamedTuple):
     trial: Trial
     unit: str
     """The figure that `--count` speaks of."""
-    about: str
     prepare: Callable[[], None] = lambda: None
     """What the program does before it begins."""
     trials: int | None = None
@@ -99,7 +106,8 @@ class Campaign:
         options = self._options
         for module in [options.module] if options.module else OURS:
             preload(module)
-        print(f"{self._title()}: {options.count} {self._mode.unit}, seed {options.seed}", flush=True)
+        goal = f"{options.trials} trials" if options.trials else f"{options.count} {self._mode.unit}"
+        print(f"{self._title()}: {goal}, seed {options.seed}", flush=True)
         workers = [Worker(self._work) for _ in range(options.jobs)]
         try:
             self._distribute(workers)
@@ -113,7 +121,8 @@ class Campaign:
         return f"{self._name}, LMDB {self._engine}"
 
     def _distribute(self, workers: list[Worker]) -> None:
-        numbers = iter(range(self._options.first, self._mode.trials or 1 << 60))
+        first, most = self._options.first, self._options.trials or 1 << 60
+        numbers = iter(range(first, min(first + most, self._mode.trials or 1 << 60)))
         told, busy = time.monotonic(), 0
         for worker in workers:
             busy += self._ask(worker, numbers)
@@ -129,7 +138,7 @@ class Campaign:
 
     def _ask(self, worker: Worker, numbers: Iterator[int]) -> bool:
         """Have the worker try the next number, unless it is enough."""
-        enough = self._figures[self._mode.unit] >= self._options.count
+        enough = self._figures[self._mode.unit] >= self._options.count and not self._options.trials
         number = None if enough or len(self._failures) >= self._options.failures else next(numbers, None)
         if number is not None:
             worker.ask(number)
@@ -144,12 +153,15 @@ class Campaign:
             print(f"    kept in {report['kept']}; again: {self._again(report)}", flush=True)
 
     def _again(self, report: dict[str, Any]) -> str:
-        given = f" --module {self._options.module}" if self._options.module else ""
-        extra = "".join(f" --{key} {value}" for key, value in self._options.extra.items() if value)
-        return (
-            f"python -m tests.reliability {self._name} --engine {self._engine} --seed {self._options.seed} "
-            f"--first {report['number']} --count 1 --jobs 1{given}{extra}"
-        )
+        """The command that repeats a trial."""
+        options = self._options
+        given = {
+            "engine": self._engine, "seed": options.seed, "first": report["number"], "trials": 1,
+            "module": options.module, "only": options.only,
+            "images": options.images, "stride": options.stride,
+        }  # fmt: skip
+        words = [f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None]
+        return " ".join(["python -m tests.reliability", self._name, *words])
 
     def _conclude(self) -> None:
         verdict = f"{len(self._failures)} FAILED" if self._failures else "all well"

@@ -93,7 +93,8 @@ class Child:
         return Outcome(value, 0, trouble)
 
 
-RAM = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 (a file system in memory)
+RAM = "/dev/shm" if os.path.isdir("/dev/shm") else None
+"""A file system in memory."""
 
 
 def _run(pipe: int, stderr: int, function: Callable[..., Any], args: tuple[Any, ...]) -> None:

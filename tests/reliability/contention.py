@@ -23,6 +23,9 @@ TRANSFERS = 25
 """Transactions of each writer."""
 ACCOUNTS = 60
 SUM = 1000 * ACCOUNTS
+OPTIONS: list[dict[str, Any]] = [
+    {}, {"sync": False}, {"writemap": True}, {"metasync": False}, {"max_spare_txns": 4},
+]  # fmt: skip
 PATIENCE = 120
 """Seconds after which whoever is not done hangs."""
 
@@ -110,7 +113,10 @@ class Bank:
 
 def _interrupted(error: Exception) -> bool:
     """Whether a transaction was ended because another thread sets the size."""
-    return getattr(error, "code", None) == 0 or type(error).__name__ in ("BadTxnError", "InvalidParameterError")
+    return getattr(error, "code", None) == 0 or type(error).__name__ in (
+        "BadTxnError",
+        "InvalidParameterError",
+    )
 
 
 def _key(account: int) -> bytes:
@@ -219,7 +225,10 @@ def trial(case: Case) -> Counter[str]:
     outcome = Child(_found, place).result()
     if outcome.failed:
         raise Failure(outcome.described())
-    jobs = [*((writer, number) for number in range(WRITERS)), *((reader, number) for number in range(READERS))]
+    jobs = [
+        *((writer, number) for number in range(WRITERS)),
+        *((reader, number) for number in range(READERS)),
+    ]
     rng.shuffle(jobs)
     count = rng.choice([1, 2, 4, 16])
     children = [Child(work, place, jobs[first::count], case.name) for first in range(count)]
@@ -241,7 +250,7 @@ def choose(case: Case, rng: random.Random) -> Place:
         module = "zlmdb.lmdb"
     size = rng.choice(["fixed", "set", "grows"]) if module != "lmdb" else "fixed"
     options: dict[str, Any] = {"lib_version": case.engine, "map_size": 4 << 20}
-    options |= rng.choice([{}, {"sync": False}, {"writemap": True}, {"metasync": False}, {"max_spare_txns": 4}])
+    options |= rng.choice(OPTIONS)
     if size == "grows":
         options |= {"grow": True, "map_size": 1 << 16}
     return Place(module, case.folder / "bank", options, Marks(WRITERS), size == "set")
@@ -266,4 +275,4 @@ def _conclude(place: Place) -> int:
     return seen
 
 
-MODE = Mode(trial, "rounds", "work together")
+MODE = Mode(trial, "rounds")

@@ -1,15 +1,16 @@
 """What a disk may hold after the power was cut, given what a program has asked for before.
 
-What was synced is there. Of the rest, each unit that the disk writes at once (512 or 4096 bytes) is as it was at
-any time since: writes arrive in any order, and in parts. The same goes for lengths of files. Names arrive in
-order, as with the journals of Linux's file systems, where syncing a new file keeps its name, too; or else each
-for itself, and only syncing the folder keeps them, which is all that POSIX says.
+What was synced is there. Of the rest, each unit that the disk writes at once (512 or 4096 bytes) is as it was
+at any time since: writes arrive in any order, and in parts. The same goes for lengths of files. Names arrive
+in order, as with the journals of Linux's file systems, where syncing a new file keeps its name, too; or else
+each for itself, and only syncing the folder keeps them, which is all that POSIX says.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from .recording import Event, Kind
@@ -73,7 +74,7 @@ def _units(piece: Piece, unit: int) -> list[Piece]:
     """What of it the disk writes at once."""
     offset, data = piece
     cuts = [offset, *range((offset // unit + 1) * unit, offset + len(data), unit), offset + len(data)]
-    return [(a, data[a - offset : b - offset]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [(a, data[a - offset : b - offset]) for a, b in pairwise(cuts)]
 
 
 def _first(pieces: list[Piece], rng: random.Random) -> list[Piece]:
@@ -81,7 +82,7 @@ def _first(pieces: list[Piece], rng: random.Random) -> list[Piece]:
 
 
 def _any(pieces: list[Piece], rng: random.Random, unit: int) -> list[Piece]:
-    """Each unit as it was after any of the writes to it, or before them all; mostly few or most of them new."""
+    """Each unit as it was after any of the writes to it, or before them all; mostly few or most are new."""
     share = rng.choice([0.02, 0.1, 0.5, 0.5, 0.9, 0.98, 1.0])
     writes: dict[int, int] = {}
     for offset, _ in pieces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import errno
 import itertools
@@ -10,13 +11,14 @@ import shutil
 import sys
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .attempt import Attempt
 from .campaign import Case, Failure, Mode
 from .child import Child
 from .script import Script
-from .shims import ROOT, compiled, environment, temporary_folder
+from .shims import ROOT, compiled, environment
 from .stores import NATIVE, Setup
 
 STEPS = 8
@@ -62,15 +64,16 @@ OPTIONS: list[dict[str, Any]] = [
     {"maxsize": 1 << 16, "grow": True},
     {"maxsize": 1 << 16, "grow": True, "writemap": True},
 ]
-SWEEPS = list(itertools.product(OPTIONS, FAULTS, [False, True], ["zlmdb", "zlmdb.lmdb"]))
-"""Each: how the store is opened, what fails, whether it fails from then on, and what is tested."""
+SWEEPS = list(itertools.product(OPTIONS, [False, True], ["zlmdb", "zlmdb.lmdb"], FAULTS))
+"""Each: how the store is opened, whether calls fail from one on, what is tested, and what fails."""
 
 
 def prepare() -> None:
     """Start this program once more, with the library before the system's calls."""
     if LOADED in os.environ:
+        atexit.register(shutil.rmtree, Path(os.environ[LOADED]).parent, ignore_errors=True)
         return
-    library = compiled("failing", temporary_folder())
+    library = compiled("failing")
     variables = environment(library, **{LOADED: library})
     os.chdir(ROOT)
     os.execve(sys.executable, [sys.executable, "-m", "tests.reliability", *sys.argv[1:]], variables)
@@ -136,7 +139,8 @@ def trial(case: Case) -> Counter[str]:
             break
         figures["faults"] += 1
         figures["panics"] += result["panic"]
-        number += rng.randint(1, 2 * (1 + figures["faults"] // DENSE) - 1)
+        stride = case.options.stride + figures["faults"] // DENSE
+        number += rng.randint(1, 2 * stride - 1)
     if failures:
         title = f"{fault.name}{', from then on' if lasting else ''}, {setup}: {len(failures)} calls"
         raise Failure("\n      ".join([title, *failures[:5]]))
@@ -145,7 +149,7 @@ def trial(case: Case) -> Counter[str]:
 
 def sweep(case: Case) -> tuple[Setup, Fault, bool]:
     """How the store is opened, which calls fail, and whether all do from then on."""
-    options, fault, lasting, module = SWEEPS[case.number]
+    options, lasting, module, fault = SWEEPS[case.number]
     module = case.options.module or module
     if module != "zlmdb":
         options = {NATIVE.get(name, name): value for name, value in options.items()}
@@ -154,4 +158,4 @@ def sweep(case: Case) -> tuple[Setup, Fault, bool]:
     return Setup(module, case.engine, options), fault, lasting
 
 
-MODE = Mode(trial, "faults", "let calls fail", prepare, len(SWEEPS))
+MODE = Mode(trial, "faults", prepare, len(SWEEPS))

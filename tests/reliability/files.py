@@ -1,4 +1,4 @@
-"""Data files that are damaged at random: using them goes well, or ends in an `lmdb.Error`; none crashes or hangs."""
+"""Data files that are damaged at random: using them goes well, or ends in an `lmdb.Error`."""
 
 from __future__ import annotations
 
@@ -55,4 +55,4 @@ def _use(path: Path, writemap: bool, grow: bool, seed: int) -> dict[str, Any]:
     return {"found": found, "errors": sorted(set(workload.errors.values()))}
 
 
-MODE = Mode(trial, "files", "open damaged files")
+MODE = Mode(trial, "files")

@@ -17,12 +17,10 @@ from .child import Child
 from .disk import Disk
 from .recording import Event, Kind, Mark, record
 from .script import Script
-from .shims import compiled, temporary_folder
+from .shims import compiled
 from .stores import Setup, opened
 
 STEPS = 60
-IMAGES = 100
-"""Images that are made of one recording."""
 CREATION = 40
 """Events with which a recording begins, and in which the store comes to be: they get a third of the cuts."""
 STORE = Path("store")
@@ -100,10 +98,12 @@ class Image(NamedTuple):
     journal: bool
 
 
-def images(events: list[Event], mode: SyncMode, rng: random.Random, copies: bool) -> Iterator[Image]:
+def images(
+    events: list[Event], mode: SyncMode, rng: random.Random, count: int, copies: bool
+) -> Iterator[Image]:
     """Cut the power at random moments of a recording, with or without copies that are to survive."""
     journal = rng.random() < 0.8 or not copies
-    moments = sorted(rng.randint(0, rng.choice([CREATION, len(events), len(events)])) for _ in range(IMAGES))
+    moments = sorted(rng.randint(0, rng.choice([CREATION, len(events), len(events)])) for _ in range(count))
     disk, known, at = Disk(journal), Known(), 0
     for moment in moments:
         for event in events[at:moment]:
@@ -131,8 +131,13 @@ def _with_lock_file(content: dict[Path, bytes | None], rng: random.Random) -> di
 
 @cache
 def library() -> Path:
-    """The recorder; one for each worker."""
-    return compiled("recorder", temporary_folder())
+    """The recorder, compiled once."""
+    return compiled("recorder")
+
+
+def prepare() -> None:
+    """Compile the recorder, for all workers."""
+    library()
 
 
 def trial(case: Case) -> Counter[str]:
@@ -140,7 +145,7 @@ def trial(case: Case) -> Counter[str]:
     rng = case.rng
     native = case.module != "zlmdb"
     names = [name for name, mode in SYNC_MODES.items() if native or not mode.native]
-    name = rng.choice([each for each in names if case.options.only in (None, each)] or names)
+    name = case.pick(names)
     mode = SYNC_MODES[name]
     growing = case.module != "lmdb" and rng.random() < 0.3
     size = {"map_size" if native else "maxsize": 1 << 16 if growing else 1 << 21}
@@ -148,7 +153,7 @@ def trial(case: Case) -> Counter[str]:
     setup = Setup(case.module, case.engine, options)
     events = record(library(), case.folder, case.name, setup, STEPS)
     figures: Counter[str] = Counter(recordings=1, events=len(events))
-    for image in images(events, mode, rng, not native):
+    for image in images(events, mode, rng, case.options.images, not native):
         figures["images"] += 1
         path = write(case.folder / "image", image.content)
         outcome = Child(judge, path, setup, Script(case.name, 0), image).result()
@@ -212,4 +217,4 @@ def judge_copies(path: Path, setup: Setup, script: Script, known: Known) -> list
     return problems
 
 
-MODE = Mode(trial, "images", "cut the power")
+MODE = Mode(trial, "images", prepare)

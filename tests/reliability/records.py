@@ -1,4 +1,4 @@
-"""Records that are damaged at random, of every kind of map: typed errors only, and never a crash or a hang."""
+"""Records that are damaged at random, of every kind of map: typed errors only, never a crash or a hang."""
 
 from __future__ import annotations
 
@@ -109,11 +109,16 @@ def index_key(value: Any) -> str | None:
 # -- damage --
 
 ODD = [
-    b"", b"\0", b"\xff" * 8, bytes(40), b"\x9b\x7f" + b"\xff" * 7, b"\x81" * 3000, b"[" * 100_000,
-    b'{"a":' * 50_000, b"\xbf" * 900, b"\xdb\xff\xff\xff\xff\xff\xff\xff\xff\0", b"\xc1\xfb\x7f\xf8" + bytes(6),
-    b"\xd8\x23\x61(", b"\xc2\x5b\0\0\0\1\0\0\0\0", b"1" * 5000, b"NaN", b"\xfb", b"\x5f\xff", b"\xd9\xd9\xf7",
-    b"\x80\x04", b"\xff\xff\xff\x7f" * 4, b"\x04\0\0\0\0\0\0\x80", b"\xed\xa0\x80", b"a\0b", b"\x1c\x1d\x1e\x1f",
-    b"\xc4\x82\x1b\x7f\xff\xff\xff\xff\xff\xff\xff\x01",
+    # nothing, zeros, ones
+    b"", b"\0", b"\xff" * 8, bytes(40), b"\xff\xff\xff\x7f" * 4, b"\x04\0\0\0\0\0\0\x80",
+    # CBOR: huge lengths, deep nesting, no end, tags of dates, decimals, patterns and large numbers
+    b"\x9b\x7f" + b"\xff" * 7, b"\xdb" + b"\xff" * 8 + b"\0", b"\xc2\x5b\0\0\0\1\0\0\0\0", b"\x81" * 3000,
+    b"\xbf" * 900, b"\x5f\xff", b"\xfb", b"\xc1\xfb\x7f\xf8" + bytes(6), b"\xd8\x23\x61(", b"\xd9\xd9\xf7",
+    b"\xc4\x82\x1b\x7f" + b"\xff" * 6 + b"\x01",
+    # JSON: deep nesting, long numbers, no numbers
+    b"[" * 100_000, b'{"a":' * 50_000, b"1" * 5000, b"NaN",
+    # text: a surrogate, NUL, control characters
+    b"\xed\xa0\x80", b"a\0b", b"\x1c\x1d\x1e\x1f",
 ]  # fmt: skip
 
 
@@ -363,7 +368,7 @@ def trial(case: Case) -> Counter[str]:
 
     rng = case.rng
     names = sorted(NAMED_MAPS)
-    name = case.options.only or names[case.number % len(names)]
+    name = case.options.only or names[31 * case.number % len(names)]
     compress = rng.choice([None, None, 1])
     outcome = Child(_use, Hostile(case.folder / "db", case.engine, name, case.name, compress)).result(60)
     if outcome.failed:
@@ -371,4 +376,4 @@ def trial(case: Case) -> Counter[str]:
     return Counter({"records": RECORDS}) + Counter(outcome.value)
 
 
-MODE = Mode(trial, "records", "read damaged records")
+MODE = Mode(trial, "records")

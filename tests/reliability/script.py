@@ -15,8 +15,19 @@ Step = dict[int, "Record | None"]
 """Keys, each with the record to be stored or None if it is to be deleted."""
 
 
+DRAFT = 20_000
+"""Bytes of a draft."""
+
+
+def draft(record: Record) -> Record | None:
+    """What some records are at first, in the same transaction: its pages are freed without being written."""
+    if record["step"] % 5:
+        return None
+    return {**record, "city": "draft", "mail": f"draft of {record['mail']}", "text": "d" * DRAFT}
+
+
 class Script:
-    """The steps of one writer: a function of the seed and the writer alone, so that anybody can retell them."""
+    """The steps of one writer: a function of the seed and the writer alone, which anybody can retell."""
 
     def __init__(self, seed: str, writer: int, scale: int = 1) -> None:
         self._seed = f"{seed}.{writer}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -14,8 +15,8 @@ from .campaign import Skipped
 ROOT = Path(__file__).parents[2]
 
 
-def compiled(name: str, folder: Path) -> Path:
-    """Compile a source file of this folder.
+def compiled(name: str) -> Path:
+    """Compile a source file of this folder; the library goes when this process ends.
 
     Raises:
         Skipped: there is no compiler, or no such way to load a library.
@@ -25,6 +26,8 @@ def compiled(name: str, folder: Path) -> Path:
     compiler = os.environ.get("CC") or next(filter(shutil.which, ["cc", "gcc", "clang"]), None)
     if compiler is None:
         raise Skipped("there is no C compiler to make a library with that stands before the system's calls")
+    folder = Path(tempfile.mkdtemp(prefix="zlmdb-shims."))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     library = folder / f"{name}.so"
     done = subprocess.run(
         [*compiler.split(), "-std=gnu11", "-O1", "-Wall", "-Werror", "-fPIC", "-shared", "-fno-builtin",
@@ -40,8 +43,3 @@ def environment(library: Path, **variables: str | Path) -> dict[str, str]:
     """The environment of a program that is to have the library loaded."""
     given = {name: str(value) for name, value in variables.items()}
     return {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(sys.path), **given}
-
-
-def temporary_folder() -> Path:
-    """A folder for what is compiled; the caller removes it."""
-    return Path(tempfile.mkdtemp(prefix="zlmdb-shims."))

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
 
 from .child import Child
-from .script import Record, Step
+from .script import Record, Step, draft
 
 NATIVE = {"maxsize": "map_size"}
 """Options that the binding calls otherwise than the object layer."""
@@ -121,6 +121,8 @@ class ObjectStore:
             for key, record in step.items():
                 if record is None:
                     del self._records[txn, key]
+                elif first := draft(record):
+                    self._records[txn, key] = first
             if len(stored) > 2:
                 self._records.put_many(txn, stored)
             else:
@@ -170,8 +172,12 @@ class BindingStore:
         with self._env.begin(write=True) as txn:
             for key, record in step.items():
                 self._delete(txn, key)
-                if record is not None:
-                    self._put(txn, key, record)
+                if record is None:
+                    continue
+                if first := draft(record):
+                    self._put(txn, key, first)
+                    self._delete(txn, key)
+                self._put(txn, key, record)
             total = _number(txn.get(b"total", db=self._steps))
             txn.put(b"%d" % writer, b"%d" % number, db=self._steps)
             txn.put(b"total", b"%d" % (total + 1), db=self._steps)
