@@ -13,9 +13,10 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .child import RAM, Child
@@ -24,12 +25,23 @@ from .stores import preload
 ENGINES = {"0.9": 0, "1.0": 1}
 OURS = ["zlmdb", "zlmdb.lmdb"]
 """The object layer and the binding, which take turns."""
+KEPT = 10
+"""Failed trials of one process whose files are kept."""
 EVERY = 5.0
 """Seconds between lines of progress."""
 
 
 class Failure(Exception):  # noqa: N818 (a verdict, not an error of the harness)
-    """What is tested did what it must not do."""
+    """What is tested did what it must not do.
+
+    Args:
+        text: What it was.
+        figures: What was tried until then.
+    """
+
+    def __init__(self, text: str, figures: Mapping[str, int] = MappingProxyType({})) -> None:
+        super().__init__(text)
+        self.figures = figures
 
 
 class Skipped(Exception):  # noqa: N818
@@ -100,6 +112,7 @@ class Campaign:
         self._figures: Counter[str] = Counter()
         self._failures: list[dict[str, Any]] = []
         self._started = time.monotonic()
+        self._kept = 0
 
     def run(self) -> bool:
         """Try until the count is reached; tell whether all went well."""
@@ -150,7 +163,7 @@ class Campaign:
             self._figures["failures"] += 1
             self._failures.append(report)
             print(f"  FAILED: {report['name']}: {report['trouble']}", flush=True)
-            print(f"    kept in {report['kept']}; again: {self._again(report)}", flush=True)
+            print(f"    files: {report['kept']}; again: {self._again(report)}", flush=True)
 
     def _again(self, report: dict[str, Any]) -> str:
         """The command that repeats a trial."""
@@ -179,19 +192,25 @@ class Campaign:
         try:
             case = Case(name, number, ENGINES[self._engine], folder, self._options)
             report["figures"] = dict(self._mode.trial(case))
-        except Exception as problem:  # noqa: BLE001 (reported)
-            known = isinstance(problem, Failure)
-            report["trouble"] = str(problem) if known else traceback.format_exc()
-            report["kept"] = str(self._keep(folder, name))
+        except Failure as failure:
+            report |= {"figures": dict(failure.figures), "trouble": str(failure)}
+        except Exception:  # noqa: BLE001 (reported)
+            report["trouble"] = traceback.format_exc()
+        if report["trouble"]:
+            report["kept"] = self._keep(folder, name)
         shutil.rmtree(folder, ignore_errors=True)
         return report
 
-    def _keep(self, folder: Path, name: str) -> Path:
+    def _keep(self, folder: Path, name: str) -> str:
+        """Copy the files of a trial that failed, of the first ones in full."""
+        self._kept += 1
+        if self._kept > KEPT:
+            return "no file, as there are many already"
         kept = Path(self._options.keep).absolute() / name
         shutil.rmtree(kept, ignore_errors=True)
         with suppress(OSError):
             shutil.copytree(folder, kept, symlinks=True, ignore_dangling_symlinks=True)
-        return kept
+        return str(kept)
 
 
 class Worker:

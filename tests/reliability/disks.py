@@ -162,7 +162,7 @@ def trial(case: Case) -> Counter[str]:
         _system("umount2", os.fsencode(disk), MNT_DETACH)
     problems = outcome.value["problems"] if outcome.value else [outcome.described()]
     if problems:
-        raise Failure(f"{kind}, {vars(trouble)}, {setup}: {'; '.join(problems)}")
+        raise Failure(f"{kind}, {vars(trouble)}, {setup}: {'; '.join(problems)}", Counter({kind: 1}))
     refused = outcome.value["error"] != "NoneType"
     return Counter({kind if refused else "never full": 1, "panics": outcome.value["panic"]})
 

@@ -143,7 +143,7 @@ def trial(case: Case) -> Counter[str]:
         number += rng.randint(1, 2 * stride - 1)
     if failures:
         title = f"{fault.name}{', from then on' if lasting else ''}, {setup}: {len(failures)} calls"
-        raise Failure("\n      ".join([title, *failures[:5]]))
+        raise Failure("\n      ".join([title, *failures[:5]]), figures)
     return figures
 
 

@@ -23,7 +23,7 @@ def trial(case: Case) -> Counter[str]:
     outcome = Child(_use, path, writemap, grow, case.number).result(60)
     if outcome.failed:
         write(case.folder / "before", data)
-        raise Failure(f"{kind}, writemap {writemap}, grow {grow}: {outcome.described()}")
+        raise Failure(f"{kind}, writemap {writemap}, grow {grow}: {outcome.described()}", {"files": 1})
     errors: Counter[str] = Counter(outcome.value["errors"])
     return Counter({"files": 1, "found by verify": outcome.value["found"]}) + errors
 

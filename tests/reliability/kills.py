@@ -149,7 +149,7 @@ def trial(case: Case) -> Counter[str]:
             figures["copies"] += check_copies(place)
             check(place)
     except Failure as failure:
-        raise Failure(f"{name}, {setup}: {failure}") from failure
+        raise Failure(f"{name}, {setup}: {failure}", figures) from failure
     figures["steps"] = sum(place.marks.acknowledged(writer) for writer in range(writers))
     return figures
 

@@ -161,7 +161,8 @@ def trial(case: Case) -> Counter[str]:
             write(case.folder / "failed", image.content)  # as it was before anybody opened it
             raise Failure(
                 f"{name}, {setup}, {image.known}, {image.contract}, journal {image.journal}: "
-                f"{'; '.join(outcome.value or [outcome.described()])}"
+                f"{'; '.join(outcome.value or [outcome.described()])}",
+                figures,
             )
         figures["sound images"] += image.contract.sound and image.journal
     return figures

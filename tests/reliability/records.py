@@ -372,7 +372,7 @@ def trial(case: Case) -> Counter[str]:
     compress = rng.choice([None, None, 1])
     outcome = Child(_use, Hostile(case.folder / "db", case.engine, name, case.name, compress)).result(60)
     if outcome.failed:
-        raise Failure(f"{name}, compress {compress}: {outcome.described()}")
+        raise Failure(f"{name}, compress {compress}: {outcome.described()}", {"records": RECORDS})
     return Counter({"records": RECORDS}) + Counter(outcome.value)
 
 
