@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--engine", choices=[*ENGINES, "both"], default="both")
     parser.add_argument("--seed", type=int, help="which trials; chosen at random and printed by default")
     parser.add_argument("--first", type=int, default=0, help="number of the first trial")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="trials at a time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at a time")
     parser.add_argument("--failures", type=int, default=20, help="give up after so many")
     parser.add_argument("--keep", default="build/reliability", help="where files of failed trials go")
     parser.add_argument("--only", help="one scenario, sync mode, fault, limit or map, by name")

@@ -194,7 +194,7 @@ class BindingStore:
         old = txn.pop(raw, db=self._records)
         if old is None:
             return
-        record = json.loads(old)
+        record = _record(old)
         txn.delete(record["mail"].encode(), db=self._by_mail)
         if record["city"] is not None:
             txn.delete(_city(record["city"]), raw, db=self._by_city)
@@ -202,7 +202,7 @@ class BindingStore:
     def read(self) -> State:
         with self._env.begin() as txn:
             steps = {key: _number(value) for key, value in _items(txn, self._steps)}
-            records = {_unkey(key): json.loads(value) for key, value in _items(txn, self._records)}
+            records = {_unkey(key): _record(value) for key, value in _items(txn, self._records)}
             by_mail = {key.decode(): _unkey(value) for key, value in _items(txn, self._by_mail)}
             by_city = {(key[1:].decode(), _unkey(value)) for key, value in _items(txn, self._by_city)}
         total = steps.pop(b"total", 0)
@@ -230,6 +230,14 @@ class BindingStore:
 
 def _items(txn: Any, db: Any) -> list[tuple[bytes, bytes]]:
     return list(txn.cursor(db))
+
+
+def _record(raw: bytes) -> Record:
+    """Decode a record; what is no record is refused as JSON refuses what is no JSON."""
+    record = json.loads(raw)
+    if not isinstance(record, dict) or not {"key", "mail", "city"} <= record.keys():
+        raise ValueError("this is no record")
+    return record
 
 
 def _key(key: int) -> bytes:
