@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
         lines = [line.strip() for line in self.trouble.splitlines() if set(line) - set(" ^~")]
         places = [line for line in lines if line.startswith("File")]
         if self.signal:
-            return f"signal {self.signal}: {'; '.join([*lines[:1], *places[:2]])}"
+            return f"signal {self.signal}: {'; '.join([*lines[:1], *places[:3]])}"
         return "; ".join([*lines[-1:], *places[-1:]])
 
 
@@ -53,6 +53,10 @@ class Child:
             _run(pipe, self._stderr.fileno(), function, args)
         os.close(pipe)
         self._outcome: Outcome | None = None
+
+    def ended(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return self._outcome is not None or bool(select.select([self._pipe], [], [], 0)[0])
 
     def kill(self) -> Outcome:
         """End the child at once, if it runs, and tell what became of it."""

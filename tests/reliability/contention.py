@@ -47,6 +47,8 @@ class Bank:
     def __init__(self, place: Place) -> None:
         self._lmdb = importlib.import_module(place.module)
         self._place = place
+        self.done: Counter[str] = Counter()
+        """How often readers have done what."""
         self.env = self._lmdb.open(str(place.path), max_readers=200, max_dbs=2, **place.options)
 
     def found(self) -> None:
@@ -61,7 +63,7 @@ class Bank:
         giver, taker = rng.sample(range(ACCOUNTS), 2)
         amount = rng.randrange(1, 50)
         self._place.marks.begin(writer, number)
-        self._again(lambda: self._transfer(giver, taker, amount, rng.random() < 0.1))
+        self.again(lambda: self._transfer(giver, taker, amount, rng.random() < 0.1))
         self._place.marks.acknowledge(writer, number)
 
     def _transfer(self, giver: int, taker: int, amount: int, nested: bool) -> None:
@@ -76,7 +78,7 @@ class Bank:
 
     def look(self) -> int:
         """Add up one snapshot; how many transfers it has."""
-        return self._again(self._look)
+        return self.again(self._look)
 
     def _look(self) -> int:
         with self.env.begin() as txn:
@@ -87,7 +89,7 @@ class Bank:
             raise Failure(f"a snapshot adds up to {total}, not {SUM}; {before} transfers, and then {after}")
         return before
 
-    def _again(self, work: Callable[[], Any]) -> Any:
+    def again(self, work: Callable[[], Any]) -> Any:
         """Once more while another thread sets the size, or has made the map larger."""
         while True:
             try:
@@ -151,10 +153,13 @@ def reader(bank: Bank, place: Place, rng: random.Random, number: int) -> None:
         chance = rng.random()
         if chance < 0.02 and fork:
             _fork(place)
+            bank.done["forks"] += 1
         elif chance < 0.05:
             _copy(bank, place, rng)
+            bank.done["copies"] += 1
         elif chance < 0.10 and place.resizes:
             bank.resize(rng.choice([0, (4 << 20) + rng.randrange(1 << 20) // 4096 * 4096]))
+            bank.done["resizes"] += 1
         elif chance < 0.15:
             bank.env.reader_check()
 
@@ -178,7 +183,7 @@ def _look_anew(place: Place) -> None:
 def _copy(bank: Bank, place: Place, rng: random.Random) -> None:
     target = place.path.with_name(f"copy.{os.getpid()}.{threading.get_ident()}.{rng.randrange(10**9)}")
     target.mkdir()
-    bank._again(lambda: _into(bank, target, rng.random() < 0.5))
+    bank.again(lambda: _into(bank, target, rng.random() < 0.5))
     copied = Bank(place._replace(path=target))
     copied.look()
     copied.close()
@@ -195,8 +200,8 @@ def _into(bank: Bank, target: Path, compact: bool) -> None:
 Job = tuple[Callable[[Bank, Place, random.Random, int], None], int]
 
 
-def work(place: Place, jobs: list[Job], seed: str) -> list[str]:
-    """Do jobs in a process, each in a thread; what went wrong."""
+def work(place: Place, jobs: list[Job], seed: str) -> tuple[list[str], dict[str, int]]:
+    """Do jobs in a process, each in a thread; what went wrong, and what readers have done."""
     bank, problems = Bank(place), []
 
     def run(job: Job) -> None:
@@ -215,7 +220,7 @@ def work(place: Place, jobs: list[Job], seed: str) -> list[str]:
         if thread.is_alive():
             raise Failure("a thread hangs")
     bank.close()
-    return problems
+    return problems, bank.done
 
 
 def trial(case: Case) -> Counter[str]:
@@ -233,14 +238,17 @@ def trial(case: Case) -> Counter[str]:
     count = rng.choice([1, 2, 4, 16])
     children = [Child(work, place, jobs[first::count], case.name) for first in range(count)]
     outcomes = [child.result(PATIENCE + 30) for child in children]
+    figures: Counter[str] = Counter(rounds=1, processes=count)
     for outcome in outcomes:
-        if outcome.failed or outcome.value:
-            trouble = outcome.described() if outcome.failed else outcome.value[0]
-            raise Failure(f"{count} processes, {place}: {trouble}")
+        if outcome.failed or outcome.value[0]:
+            trouble = outcome.described() if outcome.failed else outcome.value[0][0]
+            raise Failure(f"{count} processes, {place}: {trouble}", figures)
+        figures.update(outcome.value[1])
     outcome = Child(_conclude, place).result()
     if outcome.failed or outcome.value != WRITERS * TRANSFERS:
         raise Failure(f"{place}: {outcome.value} transfers at the end, {outcome.described()}")
-    return Counter({"rounds": 1, "transfers": outcome.value, "processes": count})
+    figures["transfers"] = outcome.value
+    return figures
 
 
 def choose(case: Case, rng: random.Random) -> Place:

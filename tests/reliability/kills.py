@@ -167,19 +167,23 @@ def kill_all(roles: Roles, place: Place, rng: random.Random) -> int:
             if outcome.signal != signal.SIGKILL:
                 raise Failure(f"a process ended by itself, {outcome.described()}")
             if left and rng.random() < 0.2 and any(role is not read for role, _ in alive):
-                await_progress(place.marks)
+                await_progress(place.marks, [child for _, child in alive])
     finally:
         for _, child in alive:
             child.kill()
     return len(roles)
 
 
-def await_progress(marks: Marks) -> None:
+def await_progress(marks: Marks, alive: list[Child]) -> None:
     """Those that are left go on: no lock has died with the one that was killed."""
     before, end = _done(marks), time.monotonic() + PATIENCE
     while _done(marks) == before:
+        for child in alive:
+            if child.ended():
+                raise Failure(f"a process ended by itself, {child.result().described()}")
         if time.monotonic() > end:
-            raise Failure("after a process was killed, the others hang")
+            places = [child.result(0.01).described() for child in alive]
+            raise Failure(f"after a process was killed, the others hang: {places}")
         time.sleep(0.001)
 
 
