@@ -153,6 +153,27 @@ def test_londonderry_is_not_in_london(db):
         assert by_city.count(txn, zlmdb.StartsWith("")) == 6
 
 
+def test_what_follows_a_string_is_not_taken_for_its_end(db):
+    pmap = zlmdb.PersistentMap(1, key=(String, Bytes16), value=Pickle)
+    with db.begin(write=True) as txn:
+        for key in [
+            ("", b"abc" + bytes(13)),
+            ("a", b"bc" + bytes(14)),
+            ("abc", bytes(16)),
+            ("abcd", bytes(16)),
+        ]:
+            pmap[txn, key] = key[0]
+        starts = zlmdb.StartsWith
+        for prefix, expected in [
+            ("a", ["a"]),
+            (starts("a"), ["a", "abc", "abcd"]),
+            (starts("abc"), ["abc", "abcd"]),
+        ]:
+            assert list(pmap.select(txn, prefix=prefix, return_keys=False)) == expected
+            assert pmap.count(txn, prefix) == len(expected)
+        assert list(pmap.select(txn, prefix=("a", starts(b"bc")), return_keys=False)) == ["a"]
+
+
 parts = st.lists(st.sampled_from([Oid, Bytes16, String, Uint16]), min_size=1, max_size=4)
 
 
@@ -162,7 +183,7 @@ def value_of(part):
     return st.text("a\0b", max_size=3) if part is String else st.integers(0, 3)
 
 
-@settings(max_examples=200)
+@settings(max_examples=500)
 @given(st.data(), parts)
 def test_a_prefix_is_exact_in_each_part_that_it_names(shared, undone, data, kinds):
     try:

@@ -57,6 +57,9 @@ D = TypeVar("D")
 
 AnyPart = Part[Any]
 
+LONGEST = 1 << 32
+"""More bytes than any key has."""
+
 
 class Key(Generic[K]):
     """The codec of a kind of keys.
@@ -176,7 +179,8 @@ class Key(Generic[K]):
         """
         parts = self.parts
         if len(parts) == 1 and not (isinstance(prefix, tuple) and parts[0].has_beginnings):
-            return Prefix(self._beginning(0, prefix), None)
+            is_asked = isinstance(prefix, StartsWith)
+            return Prefix(self._beginning(0, prefix) if is_asked else parts[0].encode_prefix(prefix), None)
         values = prefix if isinstance(prefix, tuple) else (prefix,)
         if not 1 <= len(values) <= len(parts):
             raise EncodeError(f"A prefix of this key has 1 to {len(parts)} parts, not {len(values)}")
@@ -185,32 +189,35 @@ class Key(Generic[K]):
         encoded = [encode(value) for encode, value in zip(self._encoders, values[:last], strict=False)]
         end = self._encoders[last](values[last]) if is_exact else self._beginning(last, values[last])
         data = b"".join([*encoded, end])
-        return Prefix(data, self._size_with(data, last + is_exact, 0 if is_exact else len(end)))
+        return Prefix(data, self._sizes(len(data), last, None if is_exact else len(end)))
 
-    def _beginning(self, index: int, value: Any) -> bytes:
+    def _beginning(self, index: int, value: StartsWith) -> bytes:
         """Return the bytes that a part begins with."""
         part = self.parts[index]
-        if isinstance(value, StartsWith):
-            if not part.has_beginnings:
-                raise EncodeError(f"{part.name} is given as a whole, not as {shown(value)}")
-            value = value.value
-        data = part.encode_prefix(value)
+        if not part.has_beginnings:
+            raise EncodeError(f"{part.name} is given as a whole, not as {shown(value)}")
+        data = part.encode_prefix(value.value)
         if index in self._terminated and b"\0" in data:
             raise EncodeError(f"A string before another has no NUL, which ends it: {shown(value)}")
         return data
 
-    def _size_with(self, data: bytes, whole: int, begun: int) -> int | None:
-        """Return the size of keys that begin with the data if the end of a string in them is not marked.
+    def _sizes(self, length: int, last: int, begun: int | None) -> range | None:
+        """Return how many bytes keys may have that begin with a prefix; None if its bytes tell all.
 
         Args:
-            data: What they begin with.
-            whole: How many parts this contains as a whole.
-            begun: How many bytes of the next one.
+            length: The bytes of the prefix.
+            last: The place of the last part that it names.
+            begun: The bytes of this part's beginning; None if the part is exact.
         """
         sizes = [part.size for part in self.parts]
-        if None not in sizes[self._terminated.stop : whole]:
+        text = self._terminated.stop  # the place of the string whose end is not marked
+        if text > last or sizes[text] is not None:
             return None
-        return len(data) - begun + sum(size or 0 for size in sizes[whole:])
+        rest = sum(size or 0 for size in sizes[last + 1 :])
+        if begun is None or text < last:
+            size = length + rest + ((sizes[last] or 0) - begun if begun is not None else 0)
+            return range(size, size + 1)
+        return range(length + rest, LONGEST) if rest else None
 
     def new(self) -> K:
         """Return a key that is most likely not in use: of random parts, except for the current time."""

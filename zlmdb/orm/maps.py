@@ -13,7 +13,7 @@ from zlmdb.orm.errors import Error, MissingRecordError, RecordExistsError, Unsup
 from zlmdb.orm.indexed import IndexedRecords
 from zlmdb.orm.indexes import delete_slot, remove, store
 from zlmdb.orm.parts import MAX_OID, shown
-from zlmdb.orm.selection import Range, Selection
+from zlmdb.orm.selection import Selection
 from zlmdb.orm.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -332,9 +332,9 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         self._checked(txn)
         start = None if from_key is None else self._bound(from_key)
         stop = None if to_key is None else self._bound(to_key)
-        return Selection(
-            Range(self, txn, start, stop, self._prefixed(prefix), reverse, limit), return_keys, return_values
-        )
+        begin, sizes = self._prefixed(prefix)
+        bounds = {"start": start, "stop": stop, "prefix": begin, "reverse": reverse, "limit": limit}
+        return Selection(self, txn, bounds, sizes, return_keys, return_values)
 
     def count(self, txn: Transaction, prefix: Any = None) -> int:
         """Return the number of records, or of those whose key begins with a prefix.

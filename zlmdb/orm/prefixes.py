@@ -37,9 +37,9 @@ class Prefix(NamedTuple):
 
     Attributes:
         data: The bytes that they begin with.
-        size: How many bytes they have. The end of a string that nothing marks is known by this: a longer key
-            has a longer string. None: whatever begins with the bytes is meant.
+        sizes: How many bytes they may have. The end of a string that nothing marks is known by this: a longer
+            key has a longer string. None: whatever begins with the bytes is meant.
     """
 
     data: bytes
-    size: int | None
+    sizes: range | None

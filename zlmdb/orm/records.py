@@ -22,7 +22,6 @@ from zlmdb.orm.errors import (
 from zlmdb.orm.hooks import Hooks
 from zlmdb.orm.keys import Key
 from zlmdb.orm.parts import Part, shown
-from zlmdb.orm.prefixes import Prefix
 from zlmdb.orm.transaction import Transaction
 from zlmdb.orm.values import Cbor, Fault, Value
 
@@ -185,16 +184,17 @@ class Records(Hooks, Generic[K, V]):
         except EncodeError as error:
             raise EncodeError(f"{self}, key {shown(key)}: {error}") from error
 
-    def _prefixed(self, prefix: Any) -> Prefix:
-        """Return what the record keys have in common that begin with a prefix; with None, all."""
+    def _prefixed(self, prefix: Any) -> tuple[bytes, range | None]:
+        """Return what `Prefix` tells about the record keys that begin with a prefix; with None, about all."""
         slot = self._attached()
         if prefix is None:
-            return Prefix(slot, None)
+            return slot, None
         try:
-            data, size = self._key.prefix(prefix)
+            data, sizes = self._key.prefix(prefix)
         except EncodeError as error:
             raise EncodeError(f"{self}, prefix {shown(prefix)}: {error}") from error
-        return Prefix(slot + data, None if size is None else len(slot) + size)
+        skip = len(slot)
+        return slot + data, sizes and range(sizes.start + skip, sizes.stop + skip)
 
     def _unencodable(self, key: K, value: Any, error: Exception) -> EncodeError:
         text = f"{self}, key {shown(key)}: cannot encode {shown(value)}: {type(error).__name__}: {error}"

@@ -243,10 +243,10 @@ class Transaction:
             self._stats.dels += 1
         return deleted
 
-    def _count(self, prefix: bytes, size: int | None = None) -> int:
-        """Return the number of records whose key begins with the prefix, and has so many bytes."""
+    def _count(self, prefix: bytes, sizes: range | None = None) -> int:
+        """Return the number of records whose key begins with the prefix, and has so many bytes as given."""
         keys = self._opened().keys(prefix=prefix)
-        return sum(1 for key in keys if size is None or len(key) == size)
+        return sum(1 for _ in keys) if sizes is None else sum(len(key) in sizes for key in keys)
 
     def _put_many(self, records: Iterable[tuple[bytes, bytes]], overwrite: bool = True) -> int:
         """Store raw records in one call; return how many were."""
