@@ -138,6 +138,39 @@ def test_index_records_that_others_have_taken_over_are_not_missed(db):
         users[txn, 31] = {"email": "x"}
 
 
+def test_a_record_whose_index_record_was_taken_over_and_went_does_not_make_an_index_late(filled):
+    """As by default, when two records had one index key: the index has nothing left, or only others."""
+    with filled.begin(write=True) as txn:
+        zlmdb.MapOidOid(1).truncate(txn)
+        users, index = users_and_index(nullable=True)
+        for oid, email in ((0, "a"), (3, "a"), (3, None)):
+            users[txn, oid] = {"email": email}
+        assert index.count(txn) == 0
+        users, index = users_and_index(nullable=True)
+        users[txn, 5] = {"email": "b"}
+    with zlmdb.Database(lib_version=filled.lib_version) as other:
+        with filled.begin() as source, other.begin(write=True) as txn:
+            for key, data in source._opened().items():
+                txn.put(key, data)
+        users, index = users_and_index(nullable=True)
+        with other.begin() as txn:
+            assert (index[txn, "b"], index[txn, "a"]) == (5, None)
+
+
+def test_an_index_that_was_detached_meanwhile_is_looked_at_again(filled):
+    with filled.begin(write=True) as txn:
+        users, index = users_and_index()
+        users.truncate(txn)
+        users[txn, 1] = {"email": "a"}
+        users.detach_index("email")
+        users.truncate(txn)
+        index.truncate(txn)
+        users[txn, 2] = {"email": "b"}
+        users.attach_index("email", index, lambda user: user["email"])
+        with pytest.raises(IncompleteIndexError):
+            index[txn, "b"]
+
+
 def test_records_that_cannot_be_read_do_not_keep_an_index_from_being_used(db):
     with db.begin(write=True) as txn:
         txn.put(b"\0\1" + bytes(8), b"\xff")

@@ -19,6 +19,8 @@ from zlmdb.orm.transaction import Transaction, TransactionStats
 if TYPE_CHECKING:
     from typing import Self
 
+    from zlmdb.orm.indexes import Index
+
 Map = TypeVar("Map", bound=PersistentMap[Any, Any])
 
 DEFAULT_MAX_SIZE = 10 * 1024 * 1024
@@ -94,6 +96,7 @@ class Database:
         self._grow = grow
         self._env: lmdb.Environment | None = None
         self._max_key_size = 0
+        self._indexes_in_step: dict[tuple[bytes, bytes], Index] = {}  # by the slots of map and index
         if open_now:
             self._open()
 
@@ -147,6 +150,7 @@ class Database:
         self._env = env
         self._lib_version = lib_version
         self._max_key_size = env.max_key_size()
+        self._indexes_in_step.clear()  # what was done meanwhile is not known
         self._debug(f"opened database {self._dbpath}, LMDB format {lib_version}")
 
     def close(self) -> None:

@@ -122,6 +122,7 @@ class IndexedRecords(Records[K, V]):
         """Keep an index no longer; its records stay. Nothing happens if there is no such index."""
         index = self._indexes.pop(name, None)
         if index is not None:
+            index.is_attached = False
             index.pmap._index_attached_to = None
             self._checked_index(index)
             self._replan()

@@ -39,8 +39,9 @@ Entry = tuple[bytes, bytes]
 
 BATCH = 1000
 """Records that are read and written together when many are."""
-SAMPLE = 10
-"""Records at either end of a map that are looked for in an index when it is used for the first time."""
+SAMPLE, SOME = 10, 3
+"""Records at either end of a map that are looked for in an index when it is used for the first time; and how
+many of them give an index away that has others."""
 
 
 def is_null(index_key: object) -> bool:
@@ -76,6 +77,7 @@ class Index:
         self.fkey = fkey
         self.nullable = nullable
         self.unique = unique
+        self.is_attached = True
         self._encode_key = pmap._record_key
         self._encode_primary = pmap._values.dump
 
@@ -173,18 +175,30 @@ class Index:
     def check_complete(self, txn: Transaction) -> None:
         """Raise `IncompleteIndexError` if the index lacks what the map had before it was attached.
 
-        The first records of the map are looked for, and the last ones. That none of them is there gives the
-        index away; a single one may be missing where releases before let others take index records over.
-        Records that are left out of the index, or cannot be read, do not count.
+        It is looked for by its first records and its last ones. That none of them is there gives the index
+        away if it is empty, or if there are some: one alone may be missing where records had one index key,
+        and the one that took the index record over is gone. Records that are left out of the index, or cannot
+        be read, do not count.
+
+        An index of the same slot that was in step in this open database, and is still attached, is so still.
         """
+        slots = (self.owner._attached(), self.pmap._attached())
+        known = txn._db._indexes_in_step.get(slots)
+        if known is not None and known.is_attached:
+            return
         for reverse in (False, True):
-            entry_keys = self._sample(txn, reverse)
-            if entry_keys and not any(txn.get(entry_key) is not None for entry_key in entry_keys):
+            wanted = self._sample(txn, reverse)
+            is_missing = wanted and not any(txn.get(entry_key) is not None for entry_key in wanted)
+            if is_missing and (len(set(wanted)) >= SOME or not self._has_records(txn)):
                 raise IncompleteIndexError(
                     f"{self} lacks records that {self.owner} had before the index was attached, such as that "
-                    f"of the index key {self.pmap._shown_key(entry_keys[0])}: call "
+                    f"of the index key {self.pmap._shown_key(wanted[0])}: call "
                     f"rebuild_index(txn, {self.name!r}) of the map once, in a write transaction"
                 )
+        txn._db._indexes_in_step[slots] = self
+
+    def _has_records(self, txn: Transaction) -> bool:
+        return any(True for _ in txn._opened().keys(prefix=self.pmap._attached(), limit=1))
 
     def _sample(self, txn: Transaction, reverse: bool) -> list[bytes]:
         """Return the keys of the index records that the records at one end of the map should have."""
