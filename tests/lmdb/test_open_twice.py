@@ -173,3 +173,13 @@ def test_other_environments_are_independent(open_env):
         with env.begin(write=True) as txn:
             txn.put(b"key", b"%d" % i)
     assert [env.get(b"key") for env in envs] == [b"%d" % i for i in range(5)]
+
+
+def test_one_that_was_dropped_is_not_open(tmp_path, engine):
+    """Not before the collector of cycles, or PyPy, has finalized it, which opening it again brings about."""
+    path = str(tmp_path / "env")
+    env = lmdb.open(path, lib_version=engine)
+    cycle = [env]
+    cycle.append(cycle)
+    del env, cycle
+    lmdb.open(path).close()

@@ -184,8 +184,7 @@ print("good")
 
 
 def _word(path, name):
-    db = zlmdb.Database.open(path)
-    with db.begin() as txn:
+    with zlmdb.Database.open(path) as db, db.begin() as txn:
         return db.attach_table(Words)[txn, name]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import stat
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -15,6 +17,9 @@ from zlmdb.lmdb.errors import Error
 
 Key = tuple[int, int] | bytes
 """A file's (device, inode), or its path where the file system has no inodes."""
+
+COLLECTIONS = 1 if sys.implementation.name == "cpython" else 3
+"""How many find what was dropped and run its finalizers."""
 
 Act = Callable[[Any], None]
 """What is to be done with an environment."""
@@ -107,15 +112,24 @@ class Registration:
             inherited = _inherited.pop(key, None)
             if inherited is not None:
                 inherited.act(inherited.give_up)
+        for _ in range(COLLECTIONS):
+            if self._try_to_add(keys):
+                return
+            gc.collect()  # it may be open only as one that was dropped is not collected yet
+        if not self._try_to_add(keys):
+            raise Error(
+                f"{os.fsdecode(self._path)}: this environment is already open in this process; "
+                "use the open Environment, or close it first"
+            )
+
+    def _try_to_add(self, keys: set[Key]) -> bool:
         with _lock:
             if any(_is_taken(key, self) for key in keys):
-                raise Error(
-                    f"{os.fsdecode(self._path)}: this environment is already open in this process; "
-                    "use the open Environment, or close it first"
-                )
+                return False
             for key in keys:
                 _open[key] = self
             self._keys |= keys
+        return True
 
     def _remove(self, keys: set[Key]) -> None:
         with _lock:
