@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -105,6 +106,31 @@ def run_child(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
             [sys.executable, "-c", code, *map(str, args)],
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the library of `faults.c`, compiled."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not sys.platform.startswith("linux") or compiler is None:
+        pytest.skip("needs Linux and a C compiler, for system calls and allocations that fail")
+    library = tmp_path_factory.mktemp("faults") / "faults.so"
+    source = Path(__file__).with_name("faults.c")
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+@pytest.fixture
+def run_faulty(
+    run_child: Callable[..., subprocess.CompletedProcess[str]], faults: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return `run_child` for programs that choose, with `faults`, which call of the binding fails."""
+    monkeypatch.setenv("LD_PRELOAD", str(faults))
+
+    def run(program: str, *args: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        return run_child("import ctypes\nfaults = ctypes.CDLL(None)\n" + program, *args, timeout=timeout)
 
     return run
 

@@ -42,9 +42,19 @@ static int zl_bad_free_list(const size_t *list);
 static void zl_page_written(MDB_env *env, size_t pgno, size_t count);
 static void zl_pages_undone(MDB_env *env);
 static int zl_txn_failed(MDB_txn *txn);
-static int zl_room_on_disk(MDB_env *env, size_t page, size_t count);
+static int zl_room_on_disk(MDB_env *env, size_t page, size_t count, int fresh);
 static int zl_page_in_use(const MDB_cursor *mc, size_t page, size_t count);
 static int zl_loose_ok(const MDB_txn *txn, const void *page, int left);
+
+/* And by those about opening the files (opening.h). */
+struct MDB_txninfo;
+static int zl_opening_begins(MDB_env *env, int *excl);
+static void zl_opening_ends(MDB_env *env);
+static void zl_lock_file_void(struct MDB_txninfo *txns);
+static void zl_lock_file_valid(struct MDB_txninfo *txns);
+static int zl_room_in_lock_file(MDB_env *env, size_t size, int alone);
+static int zl_creation(MDB_env *env, int rc);
+static void zl_creation_failed(MDB_env *env);
 #define zl_writers_out(env) zl_writers_out(zl_env_of(env))
 #define zl_writers_in(env) zl_writer_done(zl_env_of(env))
 static zl_env *zl_env_of(MDB_env *env);
@@ -98,6 +108,7 @@ static int zl_lengthen(int fd, off_t len) {
 /* ---- Room on the disk -------------------------------------------------------------------------------- */
 
 #define ZL_ROOM ((size_t)64 << 20) /* at most so much is allocated ahead */
+#define ZL_ROOM_UNIT ((size_t)64 << 10) /* is allocated at once, and known to be */
 
 static int zl_allocate(int fd, size_t from, size_t to) {
     int rc;
@@ -107,28 +118,72 @@ static int zl_allocate(int fd, size_t from, size_t to) {
     return rc;
 }
 
-/* Called by our patches with MDB_WRITEMAP, before pages behind the last one are used: where the disk has no block for
- * them, the system would kill the process that writes to them in the map. */
-static int zl_room_on_disk(MDB_env *env, size_t page, size_t count) {
+/* The meta pages are written by every commit. */
+static int zl_room_begins(MDB_env *env) {
     zl_env *zenv = zl_env_of(env);
-    size_t from = page * env->me_psize, need = from + count * env->me_psize, to;
+    size_t size = zenv->map_reserved > env->me_mapsize ? zenv->map_reserved : env->me_mapsize;
+    int rc = zl_allocate(env->me_fd, 0, NUM_METAS * env->me_psize);
+
+    if (rc == EOPNOTSUPP || rc == ENOSYS) { /* this kind of file system cannot tell */
+        zenv->room_unknown = 1;
+        return 0;
+    }
+    if (rc == 0 && (zenv->room = calloc(size / ZL_ROOM_UNIT / 8 + 1, 1)) != NULL)
+        zenv->room_units = size / ZL_ROOM_UNIT;
+    return rc;
+}
+
+static int zl_room_is_known(const zl_env *zenv, size_t from, size_t to) {
+    size_t unit, last = (to - 1) / ZL_ROOM_UNIT;
+    if (last >= zenv->room_units)
+        return 0;
+    for (unit = from / ZL_ROOM_UNIT; unit <= last; unit++)
+        if (!(zenv->room[unit / 8] & 1 << unit % 8))
+            return 0;
+    return 1;
+}
+
+static void zl_room_remember(zl_env *zenv, size_t from, size_t to) {
+    size_t unit, end = to / ZL_ROOM_UNIT;
+    if (end > zenv->room_units)
+        end = zenv->room_units;
+    for (unit = (from + ZL_ROOM_UNIT - 1) / ZL_ROOM_UNIT; unit < end; unit++)
+        zenv->room[unit / 8] |= 1 << unit % 8;
+}
+
+/* Called by our patches with MDB_WRITEMAP, before pages are used, whether or not there ever was something in them: where
+ * the disk has no block for them, the system would kill the process that writes to them in the map.  Fresh ones are
+ * behind the last one, where the next will be, too. */
+static int zl_room_on_disk(MDB_env *env, size_t page, size_t count, int fresh) {
+    zl_env *zenv = zl_env_of(env);
+    size_t from = page * env->me_psize, to = from + count * env->me_psize, begin, end;
     int rc;
 
-    if (!zenv || need <= zenv->on_disk)
+    if (zenv->room_unknown || zl_room_is_known(zenv, from, to))
         return 0;
-    if (from < zenv->on_disk)
-        from = zenv->on_disk;
-    to = need + (need / 8 < ZL_ROOM ? need / 8 : ZL_ROOM);
-    if (to > env->me_mapsize)
-        to = env->me_mapsize;
-    rc = zl_allocate(env->me_fd, from, to);
-    if (rc == ENOSPC || rc == EDQUOT)
-        rc = zl_allocate(env->me_fd, from, to = need);
-    if (rc == EOPNOTSUPP || rc == ENOSYS) /* this kind of file system cannot tell */
-        rc = 0;
+    if (!zenv->room && ((rc = zl_room_begins(env)) != 0 || zenv->room_unknown))
+        return rc;
+    begin = from & ~(ZL_ROOM_UNIT - 1);
+    end = to + (!fresh ? 0 : to / 8 < ZL_ROOM ? to / 8 : ZL_ROOM);
+    end = (end + ZL_ROOM_UNIT - 1) & ~(ZL_ROOM_UNIT - 1);
+    if (end > env->me_mapsize)
+        end = env->me_mapsize;
+    rc = zl_allocate(env->me_fd, begin, end);
     if (rc == 0)
-        zenv->on_disk = to;
+        zl_room_remember(zenv, begin, end);
+    else if (rc == ENOSPC || rc == EDQUOT) {
+        begin = from & ~((size_t)env->me_os_psize - 1);
+        end = (to + env->me_os_psize - 1) & ~((size_t)env->me_os_psize - 1);
+        rc = zl_allocate(env->me_fd, begin, end > env->me_mapsize ? to : end);
+    }
     return rc;
+}
+
+/* The map is given up: another may be larger. */
+static void zl_room_ends(zl_env *zenv) {
+    free(zenv->room);
+    zenv->room = NULL;
+    zenv->room_units = 0;
 }
 
 /* ---- A lock that its thread has not released ----------------------------------------------------------
@@ -229,6 +284,7 @@ static int zl_munmap(MDB_env *env, void *addr, size_t len) {
     if (!zenv || addr != (void *)env->me_map)
         return munmap(addr, len);
     zl_pages_end(zenv);
+    zl_room_ends(zenv);
     len = (len + env->me_os_psize - 1) & ~((size_t)env->me_os_psize - 1);
     if (zenv->map_reserved > len && munmap(env->me_map + len, zenv->map_reserved - len))
         return -1;
@@ -319,6 +375,7 @@ static unsigned zl_dirty_search(MDB_env *env, const void *list, size_t pgno) {
     return *hint;
 }
 
+#include "opening.h"
 #include "page_check.h"
 
 /* Where the map is, and how far it may grow in place. */

@@ -173,7 +173,10 @@ struct zl_env {
     size_t map_reserve;   /* address space reserved for a map that grows in place, or 0 */
     size_t map_reserved;  /* what was obtained */
     size_t file_pages;    /* pages that the file is known to have */
-    size_t on_disk;       /* with MDB_WRITEMAP: bytes up to where the file is known to have blocks */
+    unsigned char *room;  /* with MDB_WRITEMAP: a bit for each unit of the file that is known to have blocks */
+    size_t room_units;
+    int room_unknown;     /* the file system cannot tell */
+    int alone;            /* while it is opened: no other process has the lock file */
     pthread_mutex_t map_mutex;
     int keep_former;      /* a map that goes stays until the environment closes, as views are on it */
     struct zl_former *formers; /* those maps */
