@@ -40,15 +40,8 @@ int faults_disarm(void) {
 const char *faults_last(void) { return last; }
 
 static int is_ours(void *caller) {
-    static char *from, *to; /* of the module, once it has been seen */
     Dl_info info;
-    if (from)
-        return (char *)caller >= from && (char *)caller < to;
-    if (!dladdr(caller, &info) || !info.dli_fname || !strstr(info.dli_fname, "_lmdb_cffi"))
-        return 0;
-    from = info.dli_fbase;
-    to = from + (64 << 20);
-    return 1;
+    return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "_lmdb_cffi");
 }
 
 static int fails(int kind, const char *name, void *caller) {

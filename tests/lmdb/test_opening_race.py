@@ -1,7 +1,8 @@
-"""Whoever opens an environment first may die or fail at any point: those who wait lose nothing, and do not hang.
+"""Who opens an environment first may die or fail at any point: who waits loses nothing, and does not hang.
 
-The first one makes the lock file anew, and others wait for it. LMDB's own waiters go on with a lock file that was never
-finished: they then begin at transaction 0, or wait for a mutex that was held when the system last stopped.
+The first one makes the lock file anew, and others wait for it. LMDB's own waiters go on with a lock file
+that was never finished: they begin at transaction 0, or wait for a mutex that was held when the system
+last stopped.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ print("points", point - 1)
 def test_the_first_to_open_ends_before_a_system_call(
     engine: int, state: str, end: str, waiters: int, run_faulty: Callable[..., CompletedProcess[str]]
 ) -> None:
-    """The states: no files yet; files of before; and a lock file as a system leaves it that stops in a commit."""
+    """The states: no files yet; files of before; and a lock file left by a system that stopped."""
     done = run_faulty(PROGRAM, engine, state, end, waiters)
     assert (done.returncode, done.stderr) == (0, "")
     *races, points = done.stdout.splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 
 from zlmdb.lmdb._native import ffi, lib
@@ -16,6 +17,12 @@ MAJOR_OF_FORMAT = {1: 0, 3: 1}
 """LMDB's major version by the data version (`MDB_DATA_VERSION`) that a file carries."""
 NAMES = "0.9", "1.0"
 """What the engines are called, by major version."""
+META = 8
+HEADERS = {
+    1: struct.pack("@N4H2I", 0, 0, META, 0, 0, MAGIC, 1),
+    3: struct.pack("@2N4H2I", 0, 0, 0, META, 0, 0, MAGIC, 3),
+}
+"""How a file of each data version begins."""
 
 
 def engine_version(major: int) -> tuple[int, int, int]:
@@ -45,23 +52,34 @@ def _default_major() -> int:
 DEFAULT_MAJOR = _default_major()
 
 
+def _version_in(page: bytes) -> int:
+    """The data version in the first bytes of a meta page, or of what there is of them; 0 if there is none."""
+    at = page.find(MAGIC_BYTES)
+    while at > 0 and at % 4:
+        at = page.find(MAGIC_BYTES, at + 1)
+    version = page[at + 4 : at + 8]
+    if at >= 0 and len(version) == 4:
+        return int.from_bytes(version, sys.byteorder)
+    begun = [version for version, header in HEADERS.items() if any(page) and header.startswith(page)]
+    return begun[0] if len(begun) == 1 else 0
+
+
 def sniff(path: bytes, subdir: bool) -> int:
-    """The data version that a data file carries; 0 if it is missing, short or not LMDB's."""
+    """The data version that a data file carries; 0 if it is missing, short or not LMDB's.
+
+    The second meta page tells it where the first was never written.
+    """
     try:
         fd = os.open(os.path.join(path, b"data.mdb") if subdir else path, os.O_RDONLY)
     except OSError:
         return 0
     try:
-        head = os.read(fd, SNIFF_BYTES)
-    except OSError:  # a directory
+        second = os.sysconf("SC_PAGE_SIZE")
+        return _version_in(os.read(fd, SNIFF_BYTES)) or _version_in(os.pread(fd, SNIFF_BYTES, second))
+    except OSError:  # a directory, or a device
         return 0
     finally:
         os.close(fd)
-    at = head.find(MAGIC_BYTES)
-    while at > 0 and at % 4:
-        at = head.find(MAGIC_BYTES, at + 1)
-    version = head[at + 4 : at + 8]
-    return int.from_bytes(version, sys.byteorder) if at >= 0 and len(version) == 4 else 0
 
 
 def choose(path: bytes, subdir: bool, lib_version: int | None) -> int:

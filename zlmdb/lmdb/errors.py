@@ -243,6 +243,7 @@ class MemoryError(Error):  # noqa: A001
     """Out of memory or address space (not the builtin exception)."""
 
     MDB_NAME = "ENOMEM"
+    MDB_HINT = "free some memory or address space (ulimit -v), or write less in one transaction"
 
 
 class DiskError(Error):
@@ -285,6 +286,10 @@ _OWN_TEXTS = {
     ),
     lib.ZL_WRITER_ACTIVE: (
         "The map cannot be resized while a write transaction is active: commit or abort it first"
+    ),
+    lib.ZL_NO_THREAD: (
+        "The copy could not be made: compact=True needs a thread, and the system starts no other (ulimit -u, "
+        "or the limit of a container). Try again when fewer run, or copy without compact=True"
     ),
 }
 

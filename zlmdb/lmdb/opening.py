@@ -56,7 +56,10 @@ _HINTS = {
         "subdir=False needs the path of a file, and subdir=True a directory in which data.mdb and lock.mdb "
         "are files"
     ),
-    errno.EBADF: "the data file is empty: opening it without readonly=True makes an environment of it",
+    errno.EBADF: (
+        "the data file is empty: opening it without readonly=True makes an environment of it, also where its "
+        "creation was cut short"
+    ),
     errno.EACCES: _NOT_PERMITTED,
     errno.EPERM: _NOT_PERMITTED,
     errno.EROFS: _NOT_PERMITTED,
@@ -66,7 +69,10 @@ _HINTS = {
         "there is no address space for a map of that size, or no memory for so many databases: "
         "open it with a smaller map_size or max_dbs"
     ),
-    errno.EAGAIN: "another process has locked it",
+    errno.EAGAIN: (
+        "another process has locked it, or has it open without its data file, which was removed or is just "
+        "made: let that process end, and try again"
+    ),
     errno.EINVAL: _NO_MAPS_OR_LOCKS,
     errno.ENODEV: _NO_MAPS_OR_LOCKS,
     errno.ENOLCK: _NO_MAPS_OR_LOCKS,

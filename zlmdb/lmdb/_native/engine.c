@@ -39,7 +39,7 @@ static int zl_search_words(MDB_cursor *mc, void *page, const MDB_val *key, int l
 static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t pgno, size_t pages);
 static int zl_bad_level(const MDB_cursor *mc, const void *page);
 static int zl_bad_free_list(const size_t *list);
-static void zl_page_written(MDB_env *env, size_t pgno, size_t count);
+static int zl_page_written(MDB_env *env, size_t pgno, size_t count);
 static void zl_pages_undone(MDB_env *env);
 static int zl_txn_failed(MDB_txn *txn);
 static int zl_room_on_disk(MDB_env *env, size_t page, size_t count, int fresh);
@@ -233,7 +233,7 @@ _Static_assert(offsetof(MDB_txninfo, mti_readers) <= 4096, "the mutexes are on t
 
 #define ZL_GROW_STEP ((size_t)1 << 30) /* the map doubles until it grows by this much at a time */
 
-static void zl_pages_begin(zl_env *zenv, size_t pages);
+static int zl_pages_begin(zl_env *zenv, size_t pages);
 static void zl_pages_end(zl_env *zenv);
 
 static zl_env *zl_env_of(MDB_env *env) { return env->me_userctx; }
@@ -267,13 +267,20 @@ static void *zl_map_reserved(zl_env *zenv, void *addr, size_t len, int prot, int
 static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, int fd, off_t offset) {
     zl_env *zenv = zl_env_of(env);
     void *base;
+    size_t size;
 
     if (!zenv || fd != env->me_fd || offset)
         return mmap(addr, len, prot, flags, fd, offset);
     base = zl_map_reserved(zenv, addr, len, prot, flags, fd);
-    if (base != MAP_FAILED)
-        zl_pages_begin(zenv, (zenv->map_reserved > len ? zenv->map_reserved : len) / env->me_psize);
-    return base;
+    if (base == MAP_FAILED)
+        return base;
+    size = zenv->map_reserved > len ? zenv->map_reserved : len;
+    if (zl_pages_begin(zenv, size / env->me_psize))
+        return base;
+    munmap(base, size);
+    zenv->map_reserved = 0;
+    errno = ENOMEM;
+    return MAP_FAILED;
 }
 
 static int zl_munmap(MDB_env *env, void *addr, size_t len) {

@@ -36,6 +36,7 @@
 #define ZL_WRITTEN (-40007)       /* all records have been written */
 #define ZL_FORKED (-40008)        /* a child process cannot use this, which its parent has opened or begun */
 #define ZL_NOT_ITS_TURN (-40009)  /* another transaction has opened a database, and must end first */
+#define ZL_NO_THREAD (-40010)     /* the system starts no other thread */
 #define ZL_ERRNO_BASE (-50000)    /* functions that return lengths give errno e as ZL_ERRNO_BASE - e */
 
 #define ZL_ARENA 8192 /* bytes of a transaction's arena: larger values are copied pinned */

@@ -178,7 +178,7 @@ static int zl_creation(MDB_env *env, int rc) {
     if (!S_ISREG(st.st_mode) || (rc != ZL_EMPTY && !zl_only_begun(env, st.st_size)))
         return rc;
     if (env->me_flags & MDB_RDONLY)
-        return ZL_EMPTY;
+        return EBADF; /* as from a write to a file that is open for reading */
     if (env->me_txns && !zl_env_of(env)->alone)
         return EAGAIN; /* somebody else creates it, or has lost it */
     return ftruncate(env->me_fd, 0) ? errno : ZL_EMPTY;

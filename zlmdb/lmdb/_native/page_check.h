@@ -31,12 +31,13 @@ enum {
 
 enum { ZL_CHUNK_PAGES = 1 << 14 };
 
-/* For a map of len bytes.  Without memory for it, every use of a page is checked. */
-static void zl_pages_begin(zl_env *zenv, size_t pages) {
+/* For a map of so many pages. Returns whether there is memory for it. */
+static int zl_pages_begin(zl_env *zenv, size_t pages) {
     zenv->page_chunks = pages / ZL_CHUNK_PAGES + 1;
     zenv->page_uses = calloc(zenv->page_chunks, sizeof *zenv->page_uses);
     if (!zenv->page_uses)
         zenv->page_chunks = 0;
+    return zenv->page_uses != NULL;
 }
 
 static void zl_pages_end(zl_env *zenv) {
@@ -63,7 +64,8 @@ static unsigned char *zl_page_entry(const zl_env *zenv, pgno_t pgno) {
     return chunk ? chunk + pgno % ZL_CHUNK_PAGES : NULL;
 }
 
-static void zl_page_remember(zl_env *zenv, pgno_t pgno, unsigned uses) {
+/* Returns 0 or ENOMEM: it is checked again then. */
+static int zl_page_remember(zl_env *zenv, pgno_t pgno, unsigned uses) {
     unsigned char *entry = zl_page_entry(zenv, pgno), *chunk, *none = NULL;
     if (!entry && pgno / ZL_CHUNK_PAGES < zenv->page_chunks && (chunk = calloc(1, ZL_CHUNK_PAGES)) != NULL) {
         if (!__atomic_compare_exchange_n(&zenv->page_uses[pgno / ZL_CHUNK_PAGES], &none, chunk, 0, __ATOMIC_ACQ_REL,
@@ -71,8 +73,10 @@ static void zl_page_remember(zl_env *zenv, pgno_t pgno, unsigned uses) {
             free(chunk); /* another thread was faster */
         entry = zl_page_entry(zenv, pgno);
     }
-    if (entry)
-        __atomic_store_n(entry, (unsigned char)uses, __ATOMIC_RELAXED);
+    if (!entry)
+        return ENOMEM;
+    __atomic_store_n(entry, (unsigned char)uses, __ATOMIC_RELAXED);
+    return 0;
 }
 
 /* ---- Nodes, none of which may overlap another ---- */
@@ -248,23 +252,25 @@ static unsigned zl_use(const MDB_cursor *mc) {
     return flags & MDB_DUPFIXED ? ZL_FOR_FIXED : flags & MDB_DUPSORT ? ZL_FOR_DUPS : ZL_FOR_PLAIN;
 }
 
+/* 0 if the file has the page, MDB_PAGE_NOTFOUND if not; or why nobody can tell. */
 static int zl_beyond_file(MDB_env *env, size_t page) {
     struct stat st;
     if (page < ZL_FILE_PAGES(env))
         return 0;
     if (fstat(env->me_fd, &st))
-        return 1;
+        return errno;
     ZL_FILE_PAGES(env) = (size_t)st.st_size / env->me_psize;
-    return page >= ZL_FILE_PAGES(env);
+    return page < ZL_FILE_PAGES(env) ? 0 : MDB_PAGE_NOTFOUND;
 }
 
 static int zl_page_examine(MDB_cursor *mc, pgno_t pgno) {
     MDB_txn *txn = mc->mc_txn;
     MDB_env *env = txn->mt_env;
     unsigned uses;
+    int rc = zl_beyond_file(env, pgno);
 
-    if (zl_beyond_file(env, pgno))
-        return MDB_PAGE_NOTFOUND;
+    if (rc)
+        return rc;
     uses = zl_page_fits(txn, (MDB_page *)(env->me_map + env->me_psize * pgno), pgno);
     zl_page_remember(zl_env_of(env), pgno, uses);
     return uses & zl_use(mc) ? MDB_SUCCESS : MDB_CORRUPTED;
@@ -277,12 +283,14 @@ static int zl_page_check(MDB_cursor *mc, size_t pgno) {
     return zl_page_examine(mc, pgno);
 }
 
-static void zl_page_written(MDB_env *env, size_t pgno, size_t count) {
-    zl_page_remember(zl_env_of(env), pgno, ZL_FOR_ANY);
-    while (--count) /* the rest is an overflow value's */
-        zl_page_remember(zl_env_of(env), ++pgno, 0);
+/* Returns 0 or ENOMEM. With MDB_WRITEMAP they have to be known: what LMDB 0.9 marks in them while it writes is refused in
+ * pages of the file. */
+static int zl_page_written(MDB_env *env, size_t pgno, size_t count) {
+    int rc = zl_page_remember(zl_env_of(env), pgno, ZL_FOR_ANY);
+    while (--count && rc == 0) /* the rest is an overflow value's */
+        rc = zl_page_remember(zl_env_of(env), ++pgno, 0);
+    return rc;
 }
-
 static void zl_pages_undone(MDB_env *env) { zl_pages_forget(zl_env_of(env)); }
 
 static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t pgno, size_t pages) {
@@ -291,7 +299,7 @@ static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t pgno, size_t p
 
     if (!IS_OVERFLOW(mp) || mp->mp_pages < pages || pages > txn->mt_next_pgno || pgno > txn->mt_next_pgno - pages)
         return 1;
-    return zl_in_map(env, head, 1) && zl_beyond_file(env, pgno + pages - 1);
+    return zl_in_map(env, head, 1) && zl_beyond_file(env, pgno + pages - 1) == MDB_PAGE_NOTFOUND;
 }
 
 /* Free pages are listed in descending order, each once. */
