@@ -85,9 +85,13 @@ static void zl_lock_file_valid(MDB_txninfo *txns) {
  * be, whoever has made the lock file. */
 static int zl_room_in_lock_file(MDB_env *env, size_t size, int alone) {
     static const char zeros[4096];
+    struct stat st;
     size_t at, n;
-    int rc = zl_allocate(env->me_lfd, 0, size);
+    int rc;
 
+    if (fstat(env->me_lfd, &st) == 0 && (size_t)st.st_blocks * 512 >= size)
+        return 0; /* all of it has blocks */
+    rc = zl_allocate(env->me_lfd, 0, size);
     if (rc != EOPNOTSUPP && rc != ENOSYS)
         return rc;
     for (at = 0; alone && at < size; at += n) { /* what is in it is void */
