@@ -115,9 +115,8 @@ def _patches(vendor: Vendor, pin: Pin) -> Iterator[tuple[Json, str]]:
     """Yield each patch in the order of application, and its sha256."""
     for file in pin.series:
         yield _patch(f"{pin.name}/{file}"), pin.files[file]
-    own = vendor.own_patches(pin.name)
     for name in pin.own:
-        yield _patch(f"vendor/patches/{pin.name}/{name}"), sha256(own[name].read_bytes())
+        yield _patch(f"vendor/patches/{name}"), sha256(vendor.patch_path(name).read_bytes())
 
 
 def _patch(url: str) -> Json:

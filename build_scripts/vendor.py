@@ -1,6 +1,8 @@
 """Materialise, verify, show and update the vendored sources: `python build_scripts/vendor.py --help`."""
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +11,7 @@ try:
     from vendoring.errors import VendorError
     from vendoring.files import write_file
     from vendoring.pins import ROOT, Pin, Vendor
+    from vendoring.prefixes import ENGINES, build_prefixes
     from vendoring.sources import patched_tree, sync, verify
 except ModuleNotFoundError as error:
     sys.exit(f"vendor.py: the package {error.name} is missing; python -m pip install '.[dev]' brings it")
@@ -60,6 +63,14 @@ def _update(vendor: Vendor, options: argparse.Namespace) -> None:
     print(f"{pin.name} {pin.version}: {len(pin.files)} files pinned; {_patches(pin)} apply")
 
 
+def _prefixes(vendor: Vendor, options: argparse.Namespace) -> None:
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    for pin in vendor.pins(options.components or ENGINES):
+        if pin.name not in ENGINES:
+            raise VendorError(f"{pin.name} is not built with patches of our own; {' and '.join(ENGINES)} are")
+        build_prefixes(vendor, pin, compiler, print, quick=options.quick)
+
+
 def _patches(pin: Pin) -> str:
     return f"{len(pin.series)} upstream patches and {len(pin.own)} of our own"
 
@@ -79,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("verify", parents=[some], help="check files and patches against the pins")
     command.set_defaults(run=_verify)
+
+    command = commands.add_parser(
+        "prefixes", parents=[some], help="compile the engines after each of our own patches"
+    )
+    command.add_argument("--quick", action="store_true", help="check the sources only, and make no code")
+    command.set_defaults(run=_prefixes)
 
     command = commands.add_parser("show", parents=[some], help="print what is pinned, and from where")
     command.set_defaults(run=_show)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import VendorError
+from .diffs import FileDiff, parse_diff
+from .errors import PatchError, VendorError
+from .patches import Patch
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's root directory."""
@@ -61,7 +63,7 @@ class Pin:
     series: tuple[str, ...] = ()
     """The upstream patch series in the order of application. Each is one of `files`."""
     own: tuple[str, ...] = ()
-    """Our own patches in the order of application. Each is a file of `vendor/patches/<name>/`."""
+    """Our own patches in the order of application. Each is a file of `vendor/patches/`."""
     patched: Mapping[str, str] = field(default_factory=dict)
     """sha256, after the last patch, of each file that patches may touch."""
 
@@ -84,9 +86,32 @@ class Vendor:
         """The folder in which the files of a component are materialised. Git ignores it."""
         return self.folder / "src" / name
 
-    def own_patches(self, name: str) -> dict[str, Path]:
-        """Our own patches for a component, by name, sorted."""
-        return {path.name: path for path in sorted((self.folder / "patches" / name).glob("*.patch"))}
+    def patch_path(self, file: str) -> Path:
+        """Where a patch of our own is."""
+        return self.folder / "patches" / file
+
+    def own_patches(self, name: str) -> dict[str, Patch]:
+        """Our own patches that change a component, by file name, sorted.
+
+        Of each, the sections whose paths begin with the component's name, or with what it has in common with
+        others: `lmdb/mdb.c` is a file of `lmdb-0.9` and of `lmdb-1.0`. Raises PatchError.
+        """
+        found: dict[str, Patch] = {}
+        for path in sorted(self.folder.glob("patches/*.patch")):
+            diffs = parse_diff(path.name, path.read_bytes())
+            self._check_folders(path.name, diffs)
+            if own := tuple(diff for diff in diffs if diff.folder in {name, _family(name)}):
+                found[path.name] = Patch(f"{path.name} for {name}", own, by_line=False)
+        return found
+
+    def _check_folders(self, patch: str, diffs: Iterable[FileDiff]) -> None:
+        known = {*self.names(), *map(_family, self.names())}
+        for diff in diffs:
+            if diff.folder not in known:
+                raise PatchError(
+                    f"patch {patch} changes {diff.path}, which is no component's:"
+                    f" its path has to begin with one of {', '.join(sorted(known))}"
+                )
 
     def text(self, name: str) -> str:
         """The TOML text of a pin. Raises VendorError if no component of this name is pinned."""
@@ -133,6 +158,11 @@ def parse_pin(name: str, table: dict[str, Any]) -> Pin:
         if ".." in Path(file).parts or Path(file).is_absolute():
             raise ValueError(f"{file} leads out of the component's folder")
     return pin
+
+
+def _family(name: str) -> str:
+    """What the names of the components have in common that are releases of one library."""
+    return name.partition("-")[0]
 
 
 def _parse_origin(entry: dict[str, Any], version: str) -> Origin:

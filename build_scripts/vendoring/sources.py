@@ -7,7 +7,7 @@ from pathlib import Path
 from .archives import Archives
 from .errors import FetchError, VendorError
 from .files import sha256, write_file
-from .patches import apply_series
+from .patches import apply_series, read_patch
 from .pins import Pin, Vendor
 
 
@@ -47,7 +47,7 @@ def patched_tree(vendor: Vendor, pin: Pin) -> dict[str, bytes]:
     """
     if unlisted := vendor.own_patches(pin.name).keys() ^ set(pin.own):
         raise VendorError(
-            f"{_some(pin, unlisted)} in vendor/patches/{pin.name}/ or listed in the pin, but not both;"
+            f"{_some(pin, unlisted)} in vendor/patches/ or listed in the pin, but not both;"
             f" run `python build_scripts/vendor.py update {pin.name}`"
         )
     tree = apply_patches(vendor, pin)
@@ -56,12 +56,17 @@ def patched_tree(vendor: Vendor, pin: Pin) -> dict[str, bytes]:
     return tree
 
 
-def apply_patches(vendor: Vendor, pin: Pin) -> dict[str, bytes]:
-    """The files named by `pin.patched` after the upstream series and our own patches. Raises PatchError."""
-    source, own = vendor.source(pin.name), vendor.own_patches(pin.name)
+def apply_patches(vendor: Vendor, pin: Pin, own: int | None = None) -> dict[str, bytes]:
+    """The files named by `pin.patched` after the upstream series and our own patches.
+
+    `own` is the number of our own patches to apply, by default all. Raises PatchError.
+    """
+    source, ours = vendor.source(pin.name), vendor.own_patches(pin.name)
     tree = {file: (source / file).read_bytes() for file in pin.patched}
-    paths = [source / name for name in pin.series] + [own[name] for name in pin.own]
-    return apply_series(tree, ((f"{pin.name}/{path.name}", path.read_bytes()) for path in paths))
+    upstream = [
+        read_patch(f"{pin.name}/{Path(file).name}", (source / file).read_bytes()) for file in pin.series
+    ]
+    return apply_series(tree, [*upstream, *(ours[file] for file in pin.own[:own])])
 
 
 def read_present(vendor: Vendor, pin: Pin) -> dict[str, bytes]:

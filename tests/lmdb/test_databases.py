@@ -267,3 +267,14 @@ def test_from_many_threads(env, in_thread):
         b"3",
         b"4",
     ]
+
+
+@pytest.mark.parametrize("stored", [4, 8])
+@pytest.mark.parametrize("asked", [1, 2, 3, 4, 8])
+def test_an_integer_key_of_another_size_is_not_read_beyond_its_end(env, stored, asked):
+    db = env.open_db(b"numbers", integerkey=True)
+    memory = memoryview(bytes([5] * 16))
+    with env.begin(write=True, db=db) as txn:
+        txn.put(bytes(memory[:stored]), b"five")
+        found = txn.get(memory[:asked])
+    assert found == (b"five" if asked == stored else None)

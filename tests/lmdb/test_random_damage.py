@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .damage import damage
+from .fuzz_files import make
 from .hostile_files import KINDS, sound, use, write
 
 SERIOUS = {
@@ -36,3 +37,13 @@ def test_random_damage(tmp_path: Path, engine: int, seed: int, writemap: bool) -
         jobs.append((write(tmp_path / f"{number}", data), writemap, rng.random() < 0.3, number))
     for number, result in enumerate(use(jobs)):
         assert (result["signal"], result["trouble"]) == (0, ""), f"file {number}"
+
+
+@pytest.mark.parametrize(("lib", "seed", "number"), [(0, 0, 420)])
+def test_file_that_crashes_without_one_of_our_patches(
+    tmp_path: Path, lib: int, seed: int, number: int
+) -> None:
+    """Found by `fuzz_files`, with the patch left out: a tree whose pages are on the wrong levels."""
+    (result,) = use([make(tmp_path, lib, seed, number)])
+    assert (result["signal"], result["trouble"]) == (0, "")
+    assert result["errors"], "nobody has noticed"

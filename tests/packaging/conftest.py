@@ -86,9 +86,9 @@ class Thing:
 
     def add_own_patch(self, name: str, diff: bytes) -> None:
         """Put a patch of our own where zLMDB's lie, without listing it in the pin."""
-        folder = self.vendor.folder / "patches" / "thing"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(diff)
+        path = self.vendor.patch_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(diff)
 
     def archive(self, top: str = "thing-1.0") -> Path:
         """Write the archive that upstream publishes, and return its path."""

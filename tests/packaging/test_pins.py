@@ -1,12 +1,15 @@
 """The pins of zLMDB itself, and the files that they pin."""
 
+import shutil
 import subprocess
 from shutil import which
 
 import pytest
 
+from vendoring.errors import VendorError
 from vendoring.files import sha256
 from vendoring.pins import ROOT, Vendor
+from vendoring.prefixes import ENGINES, build_prefixes
 from vendoring.sources import patched_tree, verify
 
 VENDOR = Vendor()
@@ -52,11 +55,41 @@ def test_the_hardening_series_is_in_effect(name):
     assert engine != (VENDOR.source(name) / "mdb.c").read_text(encoding="latin-1")
 
 
-def test_every_patch_of_our_own_opens_with_why_it_exists_and_how_it_was_verified():
-    for path in sorted((ROOT / "vendor" / "patches").glob("*/*.patch")):
-        opening, _, _ = path.read_text(encoding="latin-1").partition("\n--- ")
-        assert "why" in opening.lower(), path
-        assert "verified" in opening.lower(), path
+OWN_PATCHES = sorted((ROOT / "vendor" / "patches").iterdir())
+
+
+@pytest.mark.parametrize("path", OWN_PATCHES, ids=lambda path: path.name)
+def test_a_patch_of_our_own_says_why_it_exists_how_it_was_verified_and_whether_upstream_has_it(path):
+    opening, _, _ = path.read_text(encoding="latin-1").partition("\n--- ")
+    for word in ("Why", "Verified", "Forwarded"):
+        assert f"\n{word}: " in opening
+
+
+@pytest.mark.parametrize("path", OWN_PATCHES, ids=lambda path: path.name)
+def test_a_patch_of_our_own_is_in_the_table_with_the_engines_that_it_changes(path):
+    marks = " | ".join("●" if path.name in VENDOR.load(name).own else "" for name in ENGINES)
+    table = (ROOT / "docs" / "vendoring.md").read_text(encoding="utf-8")
+    assert f"| `{path.stem}` | {marks} | ".replace("|  |", "| |") in table
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_builds_after_each_patch_of_our_own(name):
+    pin = VENDOR.load(name)
+    reported: list[str] = []
+    build_prefixes(VENDOR, pin, ["cc"], reported.append, quick=True)
+    assert len(reported) == len(pin.own) + 1
+
+
+def test_a_patch_after_which_an_engine_does_not_build_is_named(tmp_path):
+    vendor = Vendor(tmp_path)
+    shutil.copytree(VENDOR.folder, vendor.folder)
+    name = "0002-grow-the-map.patch"
+    text = vendor.patch_path(name).read_text()
+    vendor.patch_path(name).write_text(text.replace("zl_map_grow(env, pgno + num)", "no_such_function(env)"))
+    with pytest.raises(
+        VendorError, match=rf"lmdb-0\.9 after {name} does not build:\n(.|\n)*no_such_function"
+    ):
+        build_prefixes(vendor, vendor.load("lmdb-0.9"), ["cc"], lambda line: None, quick=True)
 
 
 @pytest.mark.skipif(

@@ -131,7 +131,7 @@ def test_patches_in_the_wrong_order_do_not_apply(thing):
 
 
 def test_a_patch_of_our_own_that_the_pin_does_not_list_is_reported(thing, capsys):
-    thing.add_own_patch("0001-more.patch", b"--- a/a.h\n+++ b/a.h\n@@ -1 +1 @@\n-int a;\n+int b;\n")
+    thing.add_own_patch("0001-more.patch", b"--- thing/a.h\n+++ thing/a.h\n@@ -1 +1 @@\n-int a;\n+int b;\n")
     assert run(thing, "sync") == 1
     message = capsys.readouterr().err
     assert "0001-more.patch" in message

@@ -291,6 +291,10 @@ _OWN_TEXTS = {
         "The copy could not be made: compact=True needs a thread, and the system starts no other (ulimit -u, "
         "or the limit of a container). Try again when fewer run, or copy without compact=True"
     ),
+    lib.ZL_NO_THREAD: (
+        "The copy could not be made: compact=True needs a thread, and the system starts no other (ulimit -u, "
+        "or the limit of a container). Try again when fewer run, or copy without compact=True"
+    ),
 }
 
 _FORKED_TEXT = (

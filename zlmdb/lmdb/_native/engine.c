@@ -22,19 +22,15 @@
 
 #include "pack.h"
 
-#define MDB_USE_PWRITEV 1 /* upstream has it; see vendor/patches */
-
 /* The names that mdb.c is compiled with in place of mmap() and munmap(): each call site has an `env`. */
 static void *zl_mmap(MDB_env *env, void *addr, size_t len, int prot, int flags, int fd, off_t offset);
 static int zl_munmap(MDB_env *env, void *addr, size_t len);
 
 /* Called by our patches of LMDB (vendor/patches): where it would give MDB_MAP_FULL or MDB_MAP_RESIZED; before it uses
- * a page, or an overflow value of some pages, from the map, or goes down to a page; to find a page among those that the
- * transaction has written, or a key on a page; after it has written pages, or has given up some that it wrote in the map
- * itself; and when an assertion fails. */
+ * a page, or an overflow value of some pages, from the map, or goes down to a page; to find a key on a page; after it
+ * has written pages, or has given up some that it wrote in the map itself; and when an assertion fails. */
 static int zl_map_grow(MDB_env *env, size_t pages);
 static int zl_page_check(MDB_cursor *mc, size_t pgno);
-static unsigned zl_dirty_search(MDB_env *env, const void *list, size_t pgno);
 static int zl_search_words(MDB_cursor *mc, void *page, const MDB_val *key, int low, int high, unsigned *index);
 static int zl_bad_overflow(MDB_txn *txn, const void *head, size_t pgno, size_t pages);
 static int zl_bad_level(const MDB_cursor *mc, const void *page);
@@ -369,17 +365,6 @@ static int zl_env_set_mapsize(MDB_env *env, size_t size) {
 static int zl_in_map(MDB_env *env, const void *ptr, size_t len) {
     const char *p = ptr;
     return p >= env->me_map && p <= env->me_map + env->me_mapsize && len <= (size_t)(env->me_map + env->me_mapsize - p);
-}
-
-/* As mdb_mid2l_search(), for a page of the list of dirty pages.  Most look-ups are for pages that were found before:
- * where, is remembered, and holds if the page still is there. */
-static unsigned zl_dirty_search(MDB_env *env, const void *list, size_t pgno) {
-    const MDB_ID2 *dirty = list;
-    uint32_t *hint = &zl_env_of(env)->dirty_hints[pgno % ZL_HINTS];
-
-    if (!*hint || *hint > dirty[0].mid || dirty[*hint].mid != pgno)
-        *hint = mdb_mid2l_search((MDB_ID2L)list, pgno);
-    return *hint;
 }
 
 #include "opening.h"

@@ -78,7 +78,6 @@ typedef struct zl_found {
 } zl_found;
 
 enum { ZL_GROUP = 24 }; /* keys that are looked up together */
-enum { ZL_HINTS = 4096 }; /* dirty pages, by page number, that are found without a search */
 
 /* What an engine offers.  mdb_* members are LMDB's functions; zl_* members need its internals (engine.c). */
 typedef struct zl_ops {
@@ -169,7 +168,6 @@ struct zl_env {
     MDB_txn **spare;      /* finished read transactions kept for reuse */
     unsigned char **page_uses; /* what its pages are known to be fit for (page_check.h) */
     size_t page_chunks;
-    uint32_t dirty_hints[ZL_HINTS]; /* where in the list of dirty pages those of its one writer were */
     unsigned spares, max_spares;
     size_t map_reserve;   /* address space reserved for a map that grows in place, or 0 */
     size_t map_reserved;  /* what was obtained */
