@@ -113,7 +113,8 @@ def main():
                     users[txn, PARTS["Uuid"](n)] = {"name": f"name {n}" if n % 2 else None}
             found["users"] = [repr(users[txn, PARTS["Uuid"](n)]) for n in numbers]
             found["index"] = [repr(by_name[txn, f"name {n}"]) for n in numbers if n % 2]
-            found["records"] = {bytes(key).hex(): bytes(data).hex() for key, data in txn._txn.cursor()}
+            raw = txn._opened() if hasattr(txn, "_opened") else txn._txn  # of the other release
+            found["records"] = {bytes(key).hex(): bytes(data).hex() for key, data in raw.cursor()}
     print(json.dumps(found))
 
 

@@ -83,8 +83,8 @@ def test_writes_that_wait_are_committed_together_and_fail_alone(writemap):
 def test_a_failing_commit_reaches_every_caller(monkeypatch):
     async def work(db):
         def fail(self, *_):
-            self._txn.abort()
-            self._set(None)
+            self._opened().abort()
+            self._raw.txn = None
             raise zlmdb.lmdb.DiskError("mdb_txn_commit", 28)
 
         monkeypatch.setattr(zlmdb.Transaction, "__exit__", fail)

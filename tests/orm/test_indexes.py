@@ -19,7 +19,7 @@ from zlmdb.orm.errors import (
     ReadOnlyError,
     UsageError,
 )
-from zlmdb.orm.indexes import IndexReport
+from zlmdb.orm.index_checks import IndexReport
 
 from .indexed_users import Users, unchanged
 

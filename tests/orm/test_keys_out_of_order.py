@@ -83,7 +83,7 @@ def test_a_record_that_cannot_be_deleted_at_all_ends_it_too(db, monkeypatch):
     numbers, _ = attached()
     with db.begin(write=True) as txn:
         numbers[txn, 1] = 1
-        monkeypatch.setattr(zlmdb.Transaction, "delete", lambda txn, key: False)
+        monkeypatch.setattr(zlmdb.lmdb.Transaction, "delete", lambda _txn, _key: False)
         monkeypatch.setattr(zlmdb.lmdb.Cursor, "delete", lambda cursor: False)
         with pytest.raises(zlmdb.lmdb.CorruptedError, match="key 00010000000000000001 cannot be deleted"):
             numbers.truncate(txn)

@@ -8,6 +8,7 @@ import pytest
 
 import zlmdb
 import zlmdb.aio
+from zlmdb.lmdb._fast import LAYS_OUT_RECORDS
 from zlmdb.orm.errors import IncompleteIndexError
 
 from .indexed_users import unchanged
@@ -65,13 +66,13 @@ def test_using_an_index_without_the_records_is_refused_until_it_is_rebuilt(fille
 
 def test_an_index_is_used_the_fast_way_once_it_is_found_complete(db):
     users, index = users_and_index()
-    slow_write, slow_read = users._write, index._read
+    assert users._records.planned.plan is None
+    slow_read = index._records.planned.read
     with db.begin(write=True) as txn:
         users[txn, 1] = {"email": "a"}
         assert index[txn, "a"] == 1
-    if zlmdb.lmdb.plain.USES_PLAIN_DATA:
-        assert users._write is not slow_write
-    assert index._read is not slow_read
+    assert (users._records.planned.plan is not None) is LAYS_OUT_RECORDS
+    assert index._records.planned.read is not slow_read
 
 
 def test_a_rebuild_that_is_undone_does_not_hide_that_the_index_is_empty(filled, undone):

@@ -28,7 +28,7 @@ def fill(path, count=5000, **options):
 
 def records(path):
     with zlmdb.Database(path) as db, db.begin() as txn:
-        return db.lib_version, list(txn._txn.items())
+        return db.lib_version, list(txn._opened().items())
 
 
 @pytest.mark.parametrize("compact", [False, True])

@@ -12,7 +12,6 @@ import pytest
 import zlmdb
 import zlmdb.aio
 from zlmdb.lmdb import KeyExistsError
-from zlmdb.orm import direct
 from zlmdb.orm.errors import (
     EncodeError,
     MissingRecordError,
@@ -23,6 +22,7 @@ from zlmdb.orm.errors import (
     UnsupportedError,
     UsageError,
 )
+from zlmdb.orm.planned import PlannedRecords
 
 from .indexed_users import Users, unchanged
 
@@ -36,7 +36,8 @@ KINDS = {
 
 def without_plan(pmap):
     """Have records laid out in Python."""
-    pmap._plan, pmap._write, pmap._insert = None, direct.long_way, direct.long_way
+    records = pmap._records
+    records.planned = PlannedRecords(records.codec, list(records.indexes.values()), writes=False)
     return pmap
 
 
@@ -193,7 +194,7 @@ def test_insert_refuses_what_storing_a_record_refuses(db, pmap):
 def test_insert_many_refuses_a_group_in_which_one_exists(db, pmap, indexed, items, first):
     if indexed:
         pmap.attach_index("value", zlmdb.MapStringOid(2), unchanged)
-        before = pmap._plan
+        before = pmap._records.planned.plan
         with db.begin(write=True) as txn:
             pmap[txn, 1] = "a"
         if before is None:

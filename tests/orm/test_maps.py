@@ -74,7 +74,7 @@ def test_maps_do_not_see_records_of_other_slots(db):
     lambda pmap, txn: pmap[txn, 1, 2],
     lambda pmap, txn: pmap[1, 2],
     lambda pmap, txn: pmap[None, 1],
-    lambda pmap, txn: pmap[txn._txn, 1],
+    lambda pmap, txn: pmap[txn._opened(), 1],
     lambda pmap, txn: pmap[txn, "a"],
     lambda pmap, txn: pmap.__setitem__((txn, "a"), 1),
     lambda pmap, txn: pmap.__setitem__(txn, 1),

@@ -120,6 +120,6 @@ def test_objects_show_what_they_are(tmp_path, lib_version):
         repr(schema.indexes["email"])
         == "<MapStringOid, slot 2: String to Oid, an index of MapOidCbor (slot 1)>"
     )
-    assert repr(schema.users._indexes["email"]) == "index 'email' of MapOidCbor (slot 1)"
+    assert repr(schema.users._records.indexes["email"]) == "index 'email' of MapOidCbor (slot 1)"
     assert repr(zlmdb.StartsWith("Lon")) == "StartsWith('Lon')"
     assert str(plain) == "MapStringStringUuid (slot 7)"

@@ -78,7 +78,7 @@ def test_tables_get_slots_in_turn_and_keep_them(tmp_path, lib_version):
         assert [db.attach_table(table)._slot for table in tables[:2]] == [1, 2]
         with db.begin(write=True) as txn:
             db.attach_table(tables[1])[txn, 5] = "five"
-            records = dict(txn._txn.items())
+            records = dict(txn._opened().items())
         assert records[b"\0\0\0\2"] == cbor2.dumps({
             "oid": str(tables[1]._zlmdb_oid), "name": "app.models.Table1",
             "description": "Number 1.\n\n      Inner.", "creator": "unknown", "slot": 2,

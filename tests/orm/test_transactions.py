@@ -43,7 +43,7 @@ def test_a_transaction_is_open_in_its_block_only(db):
                 use()
         with txn:
             pmap[txn, 1] = 1
-            assert txn._txn is not None
+            assert txn._opened()
             with pytest.raises(AssertionError, match="open already"):
                 txn.__enter__()
 

@@ -13,11 +13,11 @@ from zlmdb.orm.database import Database as Database
 from zlmdb.orm.errors import Error as Error
 from zlmdb.orm.errors import NullValueConstraint as NullValueConstraint
 from zlmdb.orm.errors import UniqueValueConstraint as UniqueValueConstraint
-from zlmdb.orm.indexes import IndexReport as IndexReport
+from zlmdb.orm.index_checks import IndexReport as IndexReport
 from zlmdb.orm.maps import PersistentMap as PersistentMap
 from zlmdb.orm.prefixes import StartsWith as StartsWith
+from zlmdb.orm.raw import TransactionStats as TransactionStats
 from zlmdb.orm.schema import TABLES_BY_UUID as TABLES_BY_UUID
 from zlmdb.orm.schema import Schema as Schema
 from zlmdb.orm.schema import table as table
 from zlmdb.orm.transaction import Transaction as Transaction
-from zlmdb.orm.transaction import TransactionStats as TransactionStats

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from zlmdb.orm.maps import PersistentMap
-    from zlmdb.orm.transaction import Transaction, TransactionStats
+    from zlmdb.orm.raw import TransactionStats
+    from zlmdb.orm.transaction import Transaction
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -151,7 +152,7 @@ class AsyncDatabase:
             Exception: Whatever the function raises, or what kept the transaction from being committed.
         """
         self._check_not_writing()
-        self.db._opened()
+        self.db.begin()  # which is refused if it is closed
         job = _Job(lambda txn: work(txn, *args, **kwargs), asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if self._committer is None:
@@ -173,7 +174,7 @@ class AsyncDatabase:
             UsageError: The database is closed.
             ReadOnlyError: The database is open for reading only, and ``write`` is set.
         """
-        return AsyncTransaction(self, self.db.begin(write=write, buffers=buffers, stats=stats))
+        return AsyncTransaction(self, self.db.begin(write=write, buffers=buffers, stats=stats), write)
 
     async def attach_table(self, klass: type[Map], *, rename: bool = False) -> Map:
         """Return the map of a table; see `Database.attach_table`."""
@@ -224,9 +225,10 @@ class AsyncTransaction:
     It commits at the end of the block, and aborts if an exception leaves it. Its methods do what the maps do.
     """
 
-    def __init__(self, owner: AsyncDatabase, txn: Transaction) -> None:
+    def __init__(self, owner: AsyncDatabase, txn: Transaction, write: bool) -> None:
         self._owner = owner
         self._txn = txn
+        self._write = write
         self._thread: ThreadPoolExecutor | None = None
 
     def __repr__(self) -> str:
@@ -235,7 +237,7 @@ class AsyncTransaction:
     async def __aenter__(self) -> Self:
         if self._thread is not None:
             raise UsageError("This transaction is open already: begin another one")
-        if self._txn._write:
+        if self._write:
             self._owner._check_not_writing()
         self._thread = ThreadPoolExecutor(1, "zlmdb-transaction")
         try:
@@ -244,7 +246,7 @@ class AsyncTransaction:
             self._thread.submit(self._abort)  # if it was entered all the same, after a cancellation
             self._end()
             raise
-        if self._txn._write:
+        if self._write:
             self._owner._writing.add(asyncio.current_task())
         return self
 
@@ -258,7 +260,7 @@ class AsyncTransaction:
             self._end()
 
     def _abort(self) -> None:
-        if self._txn._txn is not None:
+        with suppress(UsageError):  # it is not open
             self._txn.__exit__(BaseException, None, None)
 
     def _end(self) -> None:

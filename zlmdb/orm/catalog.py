@@ -45,7 +45,7 @@ from zlmdb.orm.kinds import (
     UuidSetMap,
 )
 from zlmdb.orm.maps import PersistentMap
-from zlmdb.orm.values import Time
+from zlmdb.orm.values import Time, Value
 
 Bytes20OrNone, Bytes32OrNone = Bytes20.nullable, Bytes32.nullable
 StringOrNone, TimestampOrNone, UuidOrNone = String.nullable, Timestamp.nullable, Uuid.nullable
@@ -205,10 +205,16 @@ NAMED_MAPS: dict[str, type[PersistentMap[Any, Any]]] = {
 """The map classes of this module by name."""
 
 
-def _describe(cls: type[PersistentMap[Any, Any]]) -> str:
+def codecs(cls: type[PersistentMap[Any, Any]]) -> tuple[Key[Any], Value[Any]]:
+    """Return the codecs of keys and of values that a class was declared with."""
     key, value = cls._key_codec, cls._value_codec
-    assert key
-    assert value
+    assert key is not None
+    assert value is not None
+    return key, value  # type: ignore[return-value]
+
+
+def _describe(cls: type[PersistentMap[Any, Any]]) -> str:
+    key, value = codecs(cls)
     return (
         f"Map of {key.type_name} to {value.type_name}.\n\n"
         f"Keys are stored as {key.layout}. Values are stored as {value.layout}.\n"

@@ -14,12 +14,12 @@ from zlmdb.orm import opening
 from zlmdb.orm.errors import ReadOnlyError, UsageError
 from zlmdb.orm.maps import PersistentMap
 from zlmdb.orm.parts import shown
-from zlmdb.orm.transaction import Transaction, TransactionStats
+from zlmdb.orm.raw import OpenDatabase, TransactionStats
+from zlmdb.orm.settings import Settings
+from zlmdb.orm.transaction import Transaction
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from zlmdb.orm.indexes import Index
 
 Map = TypeVar("Map", bound=PersistentMap[Any, Any])
 
@@ -95,8 +95,7 @@ class Database:
         self._lib_version = lib_version
         self._grow = grow
         self._env: lmdb.Environment | None = None
-        self._max_key_size = 0
-        self._indexes_in_step: dict[tuple[bytes, bytes], Index] = {}  # by the slots of map and index
+        self._open_database: OpenDatabase | None = None
         if open_now:
             self._open()
 
@@ -149,22 +148,23 @@ class Database:
             raise
         self._env = env
         self._lib_version = lib_version
-        self._max_key_size = env.max_key_size()
-        self._indexes_in_step.clear()  # what was done meanwhile is not known
+        self._open_database = OpenDatabase(
+            env, self._dbpath, self._maxsize, env.max_key_size(), self._writemap, indexes_in_step={}
+        )
         self._debug(f"opened database {self._dbpath}, LMDB format {lib_version}")
 
     def close(self) -> None:
         """Close the database; open transactions abort. Harmless on a closed one."""
-        env, self._env = self._env, None
+        env, self._env, self._open_database = self._env, None, None
         if env is not None:
             env.close()
             opening.unregister(self._dbpath, self)
             self._debug(f"closed database {self._dbpath}")
 
-    def _opened(self) -> lmdb.Environment:
-        if self._env is None:
+    def _opened(self) -> OpenDatabase:
+        if self._open_database is None:
             raise UsageError(f'database "{self._dbpath}" is closed: open it with a with statement')
-        return self._env
+        return self._open_database
 
     @property
     def log(self) -> Any:
@@ -269,7 +269,12 @@ class Database:
         """
         from zlmdb.orm.statistics import statistics
 
-        return statistics(self, self._opened(), include_slots)
+        settings = {
+            "read_only": self._readonly,
+            "sync_enabled": self._sync,
+            "lib_version": self._lib_version,
+        }
+        return statistics(self._opened(), self.begin(), settings, include_slots)
 
     def sync(self, force: bool = False) -> None:
         """Flush to disk; with ``force`` also if the database was opened with ``sync=False``.
@@ -278,7 +283,7 @@ class Database:
             UsageError: The database is closed.
             zlmdb.lmdb.Error: The database is read-only.
         """
-        self._opened().sync(force)
+        self._opened().env.sync(force)
 
     # -- transactions and tables --
 
@@ -329,7 +334,7 @@ class Database:
     ) -> Map:
         from zlmdb.orm import tables
 
-        settings = tables.Settings(marshal, parse, build, cast, compress)
+        settings = Settings(marshal, parse, build, cast, compress)
         return tables.attach_slot(self, oid, klass, settings, create, name, description)
 
     def drop_table(self, table: type[PersistentMap[Any, Any]] | UUID | PersistentMap[Any, Any]) -> int:
@@ -371,7 +376,7 @@ class Database:
         """
         from zlmdb.orm.maintenance import backup
 
-        backup(self._opened(), path, compact, verify)
+        backup(self._opened().env, path, compact, verify)
 
     copy = backup
 

@@ -26,6 +26,7 @@ from zlmdb.orm.parts import (
     Bytes16,
     Bytes20,
     Bytes32,
+    Fault,
     IntPart,
     NativeUint16,
     NonEmptyString,
@@ -218,6 +219,10 @@ class Key(Generic[K]):
             size = length + rest + ((sizes[last] or 0) - begun if begun is not None else 0)
             return range(size, size + 1)
         return range(length + rest, LONGEST) if rest else None
+
+    def fault(self, data: bytes) -> Fault | None:
+        """Return what is to be blamed for a key that cannot be decoded; None if it is the stored bytes."""
+        return self.parts[0].fault(data) if len(self.parts) == 1 else None
 
     def new(self) -> K:
         """Return a key that is most likely not in use: of random parts, except for the current time."""

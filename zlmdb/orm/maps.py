@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar, overload
 
-from zlmdb.lmdb.errors import BadValsizeError, KeyExistsError
+from zlmdb.lmdb._fast import PASSED_ON
 from zlmdb.lmdb.errors import Error as LmdbError
-from zlmdb.lmdb.reading import OTHER
-from zlmdb.orm import bulk, compression
-from zlmdb.orm.errors import Error, MissingRecordError, RecordExistsError, UnsupportedError, UsageError
-from zlmdb.orm.indexed import IndexedRecords
-from zlmdb.orm.indexes import delete_slot, remove, store
-from zlmdb.orm.parts import MAX_OID, shown
+from zlmdb.lmdb.errors import KeyExistsError
+from zlmdb.orm import bulk, compression, index_checks
+from zlmdb.orm.codec import record_codec
+from zlmdb.orm.errors import Error, MissingRecordError, UnsupportedError, UsageError
+from zlmdb.orm.keys import Key
+from zlmdb.orm.legacy_codecs import LegacyCodecs
+from zlmdb.orm.parts import MAX_OID, Part, shown
+from zlmdb.orm.records import Records
 from zlmdb.orm.selection import Selection
 from zlmdb.orm.transaction import Transaction
 
 if TYPE_CHECKING:
-    from zlmdb.orm.keys import Key, Part
+    from uuid import UUID
+
+    from zlmdb.orm.index_checks import IndexReport
+    from zlmdb.orm.raw import RawTransaction
     from zlmdb.orm.values import Value
+
+    KeyLike = Key[Any] | Part[Any] | tuple[Part[Any], ...]
+    ValueLike = Value[Any] | type[Value[Any]]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -28,7 +36,7 @@ _NO_DEFAULT: Any = object()
 MAX_LIMIT = 9_999_999
 
 
-class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], V | None]):
+class PersistentMap(LegacyCodecs, MutableMapping[tuple[Transaction, K], V | None]):
     """A map of keys to values, stored in one slot of a database.
 
     A map is used with an open transaction: ``pmap[txn, key]``. Records are sorted by the bytes of their keys.
@@ -55,6 +63,28 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
     COMPRESS_SNAPPY = compression.SNAPPY
     MAX_OID = MAX_OID
 
+    _key_codec: ClassVar[Key[Any] | None] = None
+    _value_codec: ClassVar[ValueLike | None] = None
+
+    # What the decorators `table` and `Schema.slot` set.
+    _zlmdb_oid: UUID | None = None
+    _zlmdb_marshal: Callable[..., Any] | None = None
+    _zlmdb_unmarshal: Callable[..., Any] | None = None
+    _zlmdb_parse: Callable[..., Any] | None = None
+    _zlmdb_build: Callable[..., Any] | None = None
+    _zlmdb_cast: Callable[..., Any] | None = None
+    _zlmdb_compress: int | None = None
+    _zlmdb_slot: int | None = None
+
+    def __init_subclass__(
+        cls, key: KeyLike | None = None, value: ValueLike | None = None, **options: Any
+    ) -> None:
+        super().__init_subclass__(**options)
+        if key is not None:
+            cls._key_codec = Key.of(key)
+        if value is not None:
+            cls._value_codec = value
+
     def __init__(
         self,
         slot: int | None = None,
@@ -63,7 +93,42 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         key: Key[K] | Part[K] | tuple[Part[Any], ...] | None = None,
         value: Value[V] | type[Value[V]] | None = None,
     ) -> None:
-        super().__init__(slot, compress, key, value)
+        cls = type(self)
+        value = cls._value_codec if value is None else value
+        keys, values = self._with_overrides(
+            cls._key_codec if key is None else Key.of(key), value() if isinstance(value, type) else value
+        )
+        if keys is None or values is None:
+            raise UsageError(f"{cls.__name__} lacks a codec: make it with key= and value=")
+        self._slot = slot
+        codec = record_codec(cls.__name__, slot, compress, keys, values, cls._zlmdb_parse)
+        self._records: Records[K, Any] = Records(codec)
+
+    @classmethod
+    def new_key(cls, secure: bool = False) -> K:  # noqa: ARG003
+        """Return a key that is most likely not in use: random, except that a timestamp is the time now.
+
+        Args:
+            secure: Accepted for compatibility: all keys come from the operating system's random generator.
+
+        Raises:
+            UsageError: The class has no codec for keys.
+        """
+        if cls._key_codec is None:
+            raise UsageError(f"{cls.__name__} has no codec of keys that could make one")
+        key: K = cls._key_codec.new()
+        return key
+
+    def __str__(self) -> str:
+        return str(self._records)
+
+    def __repr__(self) -> str:
+        records = self._records
+        codecs = records.codec.key, records.codec.values
+        keys, values = (getattr(codec, "name", type(codec).__name__) for codec in codecs)
+        owner = "" if records.owner is None else f", an index of {records.owner}"
+        indexes = f", indexes {', '.join(self.indexes())}" if records.indexes else ""
+        return f"<{type(self).__name__}, slot {self._slot}: {keys} to {values}{owner or indexes}>"
 
     # -- single records --
 
@@ -81,17 +146,15 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         # method, and looks for it in the class first.
         try:
             txn, key = subscript
-            read = self._read_view if txn._buffers else self._read
-            value = read(txn._txn, key)  # type: ignore[arg-type]
-        except Exception:  # noqa: BLE001 (raised again on the long way, with the record that it is about)
-            return self._fetch(subscript)
-        return self._fetch(subscript) if value is OTHER else value
-
-    def _fetch(self, subscript: tuple[Transaction, K | None]) -> V | None:
-        """Read a record the long way."""
-        txn, record_key = self._locate(subscript)  # type: ignore[arg-type]
-        data = txn.get(record_key)
-        return self._decoded(txn, record_key, data) if data else None
+            raw, planned = txn._raw, self._records.planned
+            read = planned.read_view if raw.buffers else planned.read
+            value: V | None = read(raw.txn, key)  # type: ignore[arg-type]
+        except Exception:  # noqa: BLE001 (raised again on the slow path, with the record that it is about)
+            pass
+        else:
+            if value is not PASSED_ON:
+                return value
+        return self._records.encoded.read(*self._located(subscript))
 
     def __setitem__(self, subscript: tuple[Transaction, K], value: V | None) -> None:
         """Store a record, and its index records with it: ``pmap[txn, key] = value``.
@@ -106,18 +169,19 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             DatabaseFullError: The database has reached its limit; the transaction must be aborted.
             ReadOnlyError: The transaction is read-only.
         """
-        write = self._write
+        planned = self._records.planned
         try:
             txn, key = subscript
-            if write(txn, key, value):
+            raw = txn._raw
+            if planned.plan is not None and planned.write(raw, key, value):
                 return
         except LmdbError as error:
-            txn._refuse(error)
+            raw.refuse(error)
         except Error:
             raise
-        except (TypeError, ValueError):  # no pair: said below
+        except (TypeError, ValueError, AttributeError):  # no pair, or no transaction: said below
             pass
-        self._store(subscript, value)
+        self._write_encoded(subscript, value)
 
     def insert(self, txn: Transaction, key: K, value: V | None) -> None:
         """Store a new record, and its index records with it; one that is there already is not replaced.
@@ -126,44 +190,31 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             RecordExistsError: There is a record with the key.
             Error: As for storing a record.
         """
+        records = self._records
         try:
-            stored = self._insert(txn, key, value) or self._store((txn, key), value, overwrite=False)
+            has_plan = isinstance(txn, Transaction) and records.planned.plan is not None
+            stored = has_plan and records.planned.write(txn._raw, key, value, insert=True)
+            stored = stored or self._write_encoded((txn, key), value, overwrite=False)
         except KeyExistsError as error:
-            raise self._existing(key) from error
+            raise records.codec.existing(key) from error
         except LmdbError as error:
-            txn._refuse(error)
+            txn._raw.refuse(error)
         if not stored:
-            raise self._existing(key)
+            raise records.codec.existing(key)
 
-    def _existing(self, key: K) -> RecordExistsError:
-        return RecordExistsError(
-            f"{self} has a record with the key {shown(key)} already, which insert does not replace"
-        )
-
-    def _store(self, subscript: tuple[Transaction, K], value: V | None, overwrite: bool = True) -> bool:
-        """Store a record the long way; return False if there is one that is not to be replaced."""
+    def _write_encoded(
+        self, subscript: tuple[Transaction, K], value: V | None, overwrite: bool = True
+    ) -> bool:
+        """Store a record on the slow path; return False if there is one that is not to be replaced."""
+        records = self._records
         try:
             txn, key = subscript
-            encode, dump, put = self._record_key, self._dump, txn._put
-            record_key = encode(key)
+            raw, record_key = txn._raw, records.codec.encode_key(key)
         except Exception as error:
             raise self._bad_subscript(subscript, error) from error
-        if self._unchecked:
-            self._writable(txn)
-        try:
-            data = dump(value)  # type: ignore[arg-type]
-        except Exception as error:
-            raise self._unencodable(key, value, error) from error
-        try:
-            if self._indexes:
-                return store(self, txn, key, value, record_key, data, overwrite)
-            return put(record_key, data, overwrite=overwrite)
-        except Error:
-            raise
-        except BadValsizeError as error:
-            raise self._too_long(txn, record_key) from error
-        except LmdbError as error:
-            txn._refuse(error)
+        if records.unchecked:
+            records.prepare_writing(raw)
+        return records.encoded.write(raw, key, record_key, value, overwrite)
 
     def __delitem__(self, subscript: tuple[Transaction, K]) -> None:
         """Delete a record and its index records; nothing happens if there is none.
@@ -173,13 +224,10 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             DecodeError: The map has indexes, and the record cannot be read.
             ReadOnlyError: The transaction is read-only.
         """
-        txn, record_key = self._locate(subscript)
-        if self._unchecked:
-            self._use_indexes(txn)
-        if self._indexes:
-            remove(self, txn, subscript[1], record_key)
-        else:
-            txn.delete(record_key)
+        raw, record_key = self._located(subscript)
+        if self._records.unchecked:
+            self._records.prepare_writing(raw)
+        self._records.encoded.delete(raw, subscript[1], record_key)
 
     def __contains__(self, subscript: object) -> bool:
         """Return whether there is a record: ``(txn, key) in pmap``.
@@ -187,8 +235,8 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         Raises:
             UsageError: The subscript is not an open transaction and a key of the map.
         """
-        txn, record_key = self._locate(subscript)  # type: ignore[arg-type]
-        return txn.get(record_key) is not None
+        raw, record_key = self._located(subscript)  # type: ignore[arg-type]
+        return raw.get(record_key) is not None
 
     def get_bytes(self, txn: Transaction, key: K) -> bytes | memoryview | None:
         """Return a value in its stored form, to be passed on as it is: not compressed, but not decoded.
@@ -204,14 +252,59 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             UsageError: The transaction is not open, or the key is not one of the map.
             DecodeError: The value cannot be decompressed.
         """
-        txn, record_key = self._locate((txn, key))
-        data = txn.get(record_key)
-        if data is None or self._decompress is compression.unchanged:
+        codec = self._records.codec
+        raw, record_key = self._located((txn, key))
+        data = raw.get(record_key)
+        if data is None or codec.compress is None:
             return data
         try:
-            return self._decompress(bytes(data))
+            return codec.decompress(bytes(data))
         except Exception as error:
-            raise self._undecodable(record_key, error) from error
+            raise codec.undecodable(record_key, error) from error
+
+    # -- what stands between the brackets --
+
+    def _located(self, subscript: tuple[Transaction, K | None]) -> tuple[RawTransaction, bytes]:
+        """Return the transaction and the record key that ``pmap[txn, key]`` stands for, to look it up."""
+        records = self._records
+        try:
+            txn, key = subscript
+            record_key = records.codec.encode_key(key)  # type: ignore[arg-type]
+            raw = self._usable(txn)
+        except Exception as error:
+            raise self._bad_subscript(subscript, error) from error
+        if records.owner is not None:
+            records.prepare_reading(raw)
+        return raw, record_key
+
+    def _bad_subscript(self, subscript: object, error: Exception) -> UsageError:
+        """Return the exception for what cannot stand between the brackets of ``pmap[...]``."""
+        if not isinstance(subscript, tuple) or len(subscript) != 2:
+            return UsageError(f"{self} is used as pmap[txn, key], not with {shown(subscript)}")
+        txn, key = subscript
+        self._usable(txn)
+        return self._records.codec.bad_key(key, error)
+
+    def _usable(self, txn: Transaction) -> RawTransaction:
+        """Return the records of a transaction that the map can be used with."""
+        if not isinstance(txn, Transaction):
+            raise UsageError(f"{self} is used with a zlmdb.Transaction, not with {shown(txn)}")
+        raw = txn._raw
+        raw.opened()
+        self._records.codec.attached()
+        return raw
+
+    def _readable(self, txn: Transaction) -> RawTransaction:
+        """Return the records of a transaction in which those of the map can be looked up."""
+        raw = self._usable(txn)
+        self._records.prepare_reading(raw)
+        return raw
+
+    def _writable(self, txn: Transaction) -> RawTransaction:
+        """Return the records of a transaction in which those of the map can be stored."""
+        raw = self._usable(txn)
+        self._records.prepare_writing(raw)
+        return raw
 
     # -- many records --
 
@@ -231,7 +324,7 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         Raises:
             Error: As for storing a single record.
         """
-        return bulk.put_many(self, self._writable(txn), items)
+        return self._put_many(txn, items, insert=False)
 
     def insert_many(self, txn: Transaction, items: Iterable[tuple[K, V | None]]) -> int:
         """Store many new records in one call; none that is there already is replaced.
@@ -251,13 +344,14 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             RecordExistsError: There is a record with one of the keys, or two here have the same.
             Error: As for storing a single record.
         """
-        return bulk.put_many(self, self._writable(txn), items, insert=True)
+        return self._put_many(txn, items, insert=True)
 
-    def _writable(self, txn: Transaction) -> Transaction:
-        """Return the transaction if records can be stored in it."""
-        self._usable(txn)
-        self._use_indexes(txn)
-        return txn
+    def _put_many(self, txn: Transaction, items: Iterable[tuple[K, V | None]], insert: bool) -> int:
+        def put(key: K, value: V | None) -> None:
+            self[txn, key] = value
+
+        raw = self._writable(txn)
+        return bulk.put_many(self._records, raw, items, insert, put)
 
     def get_many(self, txn: Transaction, keys: Iterable[K]) -> list[V | None]:
         """Return the values of many keys in their order, None for each that has no record.
@@ -266,7 +360,7 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             UsageError: The transaction is not open, or a key is not one of the map.
             DecodeError: A record cannot be read.
         """
-        return bulk.get_many(self, self._checked(txn), keys)
+        return bulk.get_many(self._records.codec, self._readable(txn), keys)
 
     @overload
     def select(
@@ -329,12 +423,12 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         """
         if limit is not None and (type(limit) is not int or not 1 <= limit <= MAX_LIMIT):
             raise UsageError(f"limit must be an int from 1 to {MAX_LIMIT}, not {shown(limit)}")
-        self._checked(txn)
-        start = None if from_key is None else self._bound(from_key)
-        stop = None if to_key is None else self._bound(to_key)
-        begin, sizes = self._prefixed(prefix)
+        raw, codec = self._readable(txn), self._records.codec
+        start = None if from_key is None else codec.record_key(from_key)
+        stop = None if to_key is None else codec.record_key(to_key)
+        begin, sizes = codec.key_prefix(prefix)
         bounds = {"start": start, "stop": stop, "prefix": begin, "reverse": reverse, "limit": limit}
-        return Selection(self, txn, bounds, sizes, return_keys, return_values)
+        return Selection(codec, raw, bounds, sizes, return_keys, return_values)
 
     def count(self, txn: Transaction, prefix: Any = None) -> int:
         """Return the number of records, or of those whose key begins with a prefix.
@@ -347,9 +441,8 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             UsageError: The transaction is not open, or the prefix does not fit the map's keys.
         """
         if prefix is None:  # which is true of an index also before it is used
-            return self._usable(txn)._count(self._attached())
-        self._checked(txn)
-        return txn._count(*self._prefixed(prefix))
+            return self._usable(txn).count(self._records.codec.attached())
+        return self._readable(txn).count(*self._records.codec.key_prefix(prefix))
 
     def count_range(self, txn: Transaction, from_key: K, to_key: K) -> int:
         """Return the number of records from a key (included) to another (not included).
@@ -357,9 +450,9 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
         Raises:
             UsageError: The transaction is not open, or a bound is not a key of the map.
         """
-        self._checked(txn)
-        start, stop = self._bound(from_key), self._bound(to_key)
-        return sum(1 for _ in txn._opened().keys(start=start, stop=stop))
+        raw, codec = self._readable(txn), self._records.codec
+        start, stop = codec.record_key(from_key), codec.record_key(to_key)
+        return sum(1 for _ in raw.opened().keys(start=start, stop=stop))
 
     def truncate(self, txn: Transaction, rebuild_indexes: bool = True) -> int:
         """Delete all records.
@@ -375,11 +468,103 @@ class PersistentMap(IndexedRecords[K, V], MutableMapping[tuple[Transaction, K], 
             UsageError: The transaction is not open.
             ReadOnlyError: The transaction is read-only.
         """
-        self._usable(txn)
-        deleted = delete_slot(txn, self._attached())
+        raw = self._usable(txn)
+        slot, *indexes = self._records.prefixes()
+        deleted = raw.delete_all(slot)
         if rebuild_indexes:
-            deleted += sum(index.pmap.truncate(txn) for index in self._indexes.values())
+            deleted += sum(map(raw.delete_all, indexes))
         return deleted
+
+    # -- indexes --
+
+    def attach_index(
+        self,
+        name: str,
+        pmap: PersistentMap[Any, K],
+        fkey: Callable[[V], Any],
+        nullable: bool = False,
+        unique: bool | None = None,
+    ) -> None:
+        """Keep an index of the values from now on.
+
+        Records that are there already need `rebuild_index`. When the index is first used in this process, to
+        write a record or to look one up, some records are looked for in it, and it is refused
+        (`IncompleteIndexError`) if it lacks them.
+
+        Args:
+            name: A name for the index.
+            pmap: The map of the index's records: index keys to keys of this map.
+            fkey: Makes the index key of a value. It must depend on the value alone.
+            nullable: Records whose index key is null (None, or a tuple with a None) are left out of the
+                index; otherwise they are refused.
+            unique: True refuses a record whose index key another record has. By default, as with False, the
+                record that was written last takes the index record: the application sees to it that index
+                keys are unique, for instance by making the primary key part of them.
+
+        Raises:
+            IndexDefinitionError: This map is an index itself, ``pmap`` is attached already or is this map, or
+                the name or the slot is taken.
+            UsageError: An argument is of the wrong type.
+        """
+        if not isinstance(pmap, PersistentMap) or not callable(fkey) or not isinstance(name, str):
+            raise UsageError("attach_index takes a name, a map for the index records, and a function")
+        self._records.attach_index(name, pmap._records, fkey, nullable, bool(unique))
+
+    def detach_index(self, name: str) -> None:
+        """Keep an index no longer; its records stay. Nothing happens if there is no such index."""
+        self._records.detach_index(name)
+
+    def indexes(self) -> list[str]:
+        """Return the names of the indexes, sorted."""
+        return sorted(self._records.indexes)
+
+    def is_index(self) -> bool:
+        """Return whether this map is an index of another."""
+        return self._records.owner is not None
+
+    def rebuild_index(self, txn: Transaction, name: str) -> tuple[int, int]:
+        """Write the records of an index anew; records whose index key is null are left out.
+
+        After an error the index is as it was; but in a database that is open with ``writemap``, where
+        transactions cannot be nested, the transaction must be aborted.
+
+        Returns:
+            How many index records were deleted, and how many inserted.
+
+        Raises:
+            IndexDefinitionError: There is no such index.
+            UniqueValueConstraint: The index is unique, and records have one index key.
+            DecodeError: A record cannot be read.
+            EncodeError: An index key cannot be stored.
+            ReadOnlyError: The transaction is read-only.
+        """
+        index = self._records.index(name)
+        raw = self._readable(txn)
+        if raw.database.is_writemap:  # where LMDB nests no transactions
+            return index_checks.rebuild(index, raw)
+        with txn.begin() as nested:
+            return index_checks.rebuild(index, nested._raw)
+
+    def rebuild_indexes(self, txn: Transaction) -> tuple[int, int]:
+        """Write the records of all indexes anew; see `rebuild_index`.
+
+        Returns:
+            How many index records were deleted, and how many inserted.
+        """
+        counts = [self.rebuild_index(txn, name) for name in self.indexes()]
+        return sum(deleted for deleted, _ in counts), sum(inserted for _, inserted in counts)
+
+    def check_indexes(self, txn: Transaction) -> list[IndexReport]:
+        """Compare the indexes with the records, all of them.
+
+        Returns:
+            A report for each index, in the order of their names. What is wrong, `rebuild_index` mends.
+
+        Raises:
+            UsageError: The transaction is not open.
+            DecodeError: A record cannot be read.
+        """
+        return self._records.check_indexes(self._readable(txn))
 
     # -- what makes it a mapping --
 

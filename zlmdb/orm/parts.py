@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID, SafeUUID, uuid4
 
 from zlmdb.orm.errors import EncodeError
@@ -39,6 +39,20 @@ def shown(value: object) -> str:
 def _base(prefix: bytes, size: int) -> int:
     """Return what to add to an integer whose `size` bytes follow a prefix: cheaper than adding up bytes."""
     return int.from_bytes(prefix, "big") << 8 * size
+
+
+class Fault(NamedTuple):
+    """A function of the application's that has failed, in reading stored bytes that are in order.
+
+    Attributes:
+        role: The name of the argument that the function was given as, such as ``cast``.
+        function: The function.
+        given: What it was called with.
+    """
+
+    role: str
+    function: Callable[..., Any]
+    given: Any
 
 
 class Part(Generic[T]):
@@ -89,6 +103,10 @@ class Part(Generic[T]):
     def encode_prefix(self, value: T) -> bytes:
         """Return what the bytes begin with, of a value that begins with this one."""
         return self.encode(value)
+
+    def fault(self, data: bytes) -> Fault | None:  # noqa: ARG002
+        """Return what is to be blamed if `decode` has failed; None if it is the stored bytes."""
+        return None
 
     def new(self) -> T:
         """Return a fresh value: random, or the current time."""

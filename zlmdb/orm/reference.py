@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from zlmdb.orm.catalog import NAMED_MAPS
+from zlmdb.orm.catalog import NAMED_MAPS, codecs
 from zlmdb.orm.keys import Key
 from zlmdb.orm.maps import PersistentMap
 from zlmdb.orm.values import Value
@@ -42,11 +42,8 @@ def reference() -> str:
 
 def _kinds(cls: type[PersistentMap[Any, Any]]) -> tuple[str, Key[Any], Value[Any]]:
     """Return the name of the kind of keys, as in the name of the class, and the codecs."""
-    key, value = cls._key_codec, cls._value_codec
-    assert key is not None
-    assert value is not None
-    name = cls.__name__.removeprefix("Map").removesuffix(value.name)
-    return name, key, value  # type: ignore[return-value]
+    key, value = codecs(cls)
+    return cls.__name__.removeprefix("Map").removesuffix(value.name), key, value
 
 
 def _table(*head: str) -> Callable[[Iterable[tuple[str, ...]]], str]:

@@ -7,21 +7,19 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
+from zlmdb.orm.codec import MAX_SLOT
 from zlmdb.orm.compression import SNAPPY, ZLIB
 from zlmdb.orm.errors import TableIdError, UsageError
 from zlmdb.orm.maps import PersistentMap
 from zlmdb.orm.parts import shown
-from zlmdb.orm.records import MAX_SLOT
+from zlmdb.orm.settings import Function, Settings, note, table_id
 from zlmdb.orm.values import check_functions
 
 MapClass = TypeVar("MapClass", bound=type[PersistentMap[Any, Any]])
 Map = TypeVar("Map", bound=PersistentMap[Any, Any])
-Function = Callable[..., Any]
 
 TABLES_BY_UUID: dict[UUID, type[PersistentMap[Any, Any]]] = {}
 """The classes that `table` has decorated, by their IDs."""
-
-_SETTINGS = ("marshal", "parse", "build", "cast", "compress")
 
 
 def table(
@@ -54,19 +52,17 @@ def table(
     check_functions(marshal=marshal, parse=parse, build=build, cast=cast)
     if compress not in (None, ZLIB, SNAPPY):
         raise UsageError(f"compress must be None, COMPRESS_ZLIB or COMPRESS_SNAPPY, not {shown(compress)}")
-    settings = dict(zip(_SETTINGS, (marshal, parse, build, cast, compress), strict=True))
+    settings = Settings(marshal, parse, build, cast, compress)
 
     def decorate(cls: MapClass) -> MapClass:
         if not (isinstance(cls, type) and issubclass(cls, PersistentMap)):
             raise UsageError(f"table decorates subclasses of PersistentMap, not {shown(cls)}")
-        decorated = cls if cls.__dict__.get("_zlmdb_oid") == table_oid else TABLES_BY_UUID.get(table_oid)
+        decorated = cls if table_id(cls, inherited=False) == table_oid else TABLES_BY_UUID.get(table_oid)
         if decorated is None or _is_redefined(decorated, cls):
             TABLES_BY_UUID[table_oid] = cls
-        elif decorated._zlmdb_oid == table_oid:
+        elif table_id(decorated) == table_oid:
             _check_same(decorated, cls, settings)
-        for name, setting in settings.items():
-            setattr(cls, f"_zlmdb_{name}", setting)
-        cls._zlmdb_oid = table_oid
+        note(cls, oid=table_oid, **settings._asdict())
         return cls
 
     return decorate
@@ -89,12 +85,11 @@ def _is_redefined(known: type[Any], cls: type[Any]) -> bool:
     return known is not cls and names[0] == names[1]
 
 
-def _check_same(known: type[Any], cls: type[Any], settings: dict[str, Any]) -> None:
-    for name, setting in settings.items():
-        registered = getattr(known, f"_zlmdb_{name}")
+def _check_same(known: type[Any], cls: type[Any], settings: Settings) -> None:
+    for name, registered, setting in zip(settings._fields, Settings.of(known), settings, strict=True):
         if registered != setting:
             raise UsageError(
-                f"table {known._zlmdb_oid} of {cls.__name__} is taken by class {known.__name__}, which has "
+                f"table {table_id(known)} of {cls.__name__} is taken by class {known.__name__}, which has "
                 f"another {name}: {registered!r} instead of {setting!r}"
             )
 
@@ -164,12 +159,10 @@ class Schema:
 
         def decorate(pmap: Map) -> Map:
             self._register(slot_index, pmap)
-            pmap._zlmdb_slot = slot_index
-            pmap._zlmdb_marshal = marshal
-            pmap._zlmdb_unmarshal = unmarshal
-            pmap._zlmdb_build = build
-            pmap._zlmdb_cast = cast
-            pmap._zlmdb_compress = compress
+            note(
+                pmap, slot=slot_index, marshal=marshal, unmarshal=unmarshal, build=build, cast=cast,
+                compress=compress,
+            )  # fmt: skip
             return pmap
 
         return decorate

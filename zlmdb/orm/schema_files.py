@@ -1,15 +1,18 @@
-"""Schemas in YAML files; see `zlmdb._database.Schema`."""
+"""Schemas in YAML files."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zlmdb._database import FIRST_SLOT, LAST_SLOT
 from zlmdb.orm.catalog import MapStringCbor, MapStringJson, MapUuidCbor, MapUuidJson
 from zlmdb.orm.errors import DependencyError, UsageError
 from zlmdb.orm.maps import PersistentMap
 from zlmdb.orm.parts import shown
+
+FIRST_SLOT, LAST_SLOT = 100, 0xFFFF
+"""The slots that a schema file may use."""
 
 CLASSES: dict[str, Any] = {
     "string-json": MapStringJson,
@@ -20,7 +23,40 @@ CLASSES: dict[str, Any] = {
 """The map class for each kind of keys and values."""
 
 
-def parse(filename: str) -> dict[str, PersistentMap[Any, Any]]:
+class Schema(Mapping[str, PersistentMap[Any, Any]]):
+    """The maps that a YAML file describes, by name.
+
+    The file has a list ``slots``, each with an ``index`` (100 to 65535), a ``name``, the kinds of ``key``
+    ("string" or "uuid") and ``value`` ("json" or "cbor"), and optionally ``schema`` and ``description``.
+    """
+
+    def __init__(self, maps: dict[str, PersistentMap[Any, Any]]) -> None:
+        self._maps = maps
+
+    def __getitem__(self, name: str) -> PersistentMap[Any, Any]:
+        if name not in self._maps:
+            raise IndexError(f"no slot {name!r} in the schema; it has {sorted(self._maps)}")
+        return self._maps[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._maps)
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    @classmethod
+    def parse(cls, filename: str) -> Schema:
+        """Read a YAML file, which needs the package PyYAML.
+
+        Raises:
+            UsageError: The file is not of this form.
+            DependencyError: PyYAML is not installed.
+            OSError: The file cannot be read.
+        """
+        return cls(_maps(filename))
+
+
+def _maps(filename: str) -> dict[str, PersistentMap[Any, Any]]:
     """Return the maps that a file describes, by name."""
     try:
         import yaml  # type: ignore[import-untyped,unused-ignore]

@@ -11,8 +11,8 @@ from zlmdb.lmdb.errors import Error as LmdbError
 from zlmdb.orm.errors import DecodeError, Error
 
 if TYPE_CHECKING:
-    from zlmdb.orm.records import Records
-    from zlmdb.orm.transaction import Transaction
+    from zlmdb.orm.codec import RecordCodec
+    from zlmdb.orm.raw import RawTransaction
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -25,8 +25,8 @@ class Selection(Generic[R_co]):
     goes on with the iteration that began last, or begins one.
 
     Args:
-        records: The map.
-        txn: An open transaction.
+        codec: Of the records.
+        raw: An open transaction.
         bounds: Arguments of `zlmdb.lmdb.Transaction.items` that make the range.
         sizes: Leave out record keys that have another number of bytes; None: leave out none.
         keys: Whether to return the keys.
@@ -35,15 +35,15 @@ class Selection(Generic[R_co]):
 
     def __init__(
         self,
-        records: Records[Any, Any],
-        txn: Transaction,
+        codec: RecordCodec[Any, Any],
+        raw: RawTransaction,
         bounds: dict[str, Any],
         sizes: range | None,
         keys: bool,
         values: bool,
     ) -> None:
-        self._records = records
-        self._txn = txn
+        self._codec = codec
+        self._raw = raw
         self._bounds = bounds
         self._sizes = sizes
         self._keys = keys
@@ -52,17 +52,17 @@ class Selection(Generic[R_co]):
 
     def __iter__(self) -> Iterator[R_co]:
         # The iterators are no methods, which would refer to this object, and it to them.
-        records, txn = self._records, self._txn
+        codec, raw = self._codec, self._raw
         latest: Iterator[R_co]
         if not self._values:
-            decode = records._key_in if self._keys else _nothing
-            latest = _decoded_keys(records, txn, self._found("keys", len), decode)
+            decode = codec.decode_key if self._keys else _nothing
+            latest = _decoded_keys(codec, raw, self._found("keys", len), decode)
         elif self._keys:
-            latest = _decoded_items(records, txn, self._found("items", _key_size))
+            latest = _decoded_items(codec, raw, self._found("items", _key_size))
         elif self._sizes is None:
-            latest = _decoded_values(records, txn, self._found("values", len), self._bounds)
+            latest = _decoded_values(codec, raw, self._found("values", len), self._bounds)
         else:
-            latest = map(itemgetter(1), _decoded_items(records, txn, self._found("items", _key_size)))
+            latest = map(itemgetter(1), _decoded_items(codec, raw, self._found("items", _key_size)))
         self._latest = latest
         return latest
 
@@ -71,7 +71,7 @@ class Selection(Generic[R_co]):
 
     def _found(self, method: str, key_size: Callable[[Any], int]) -> Iterator[Any]:
         """Return what a method of LMDB's transaction finds in the range."""
-        find: Callable[..., Iterator[Any]] = getattr(self._txn._opened(), method)
+        find: Callable[..., Iterator[Any]] = getattr(self._raw.opened(), method)
         sizes = self._sizes
         if sizes is None:
             return find(**self._bounds)
@@ -81,76 +81,76 @@ class Selection(Generic[R_co]):
     def __repr__(self) -> str:
         what = "records" if self._keys and self._values else "keys" if self._keys else "values"
         order = ", in reverse" if self._bounds["reverse"] else ""
-        return f"<Selection of {what} of {self._records}{order}>"
+        return f"<Selection of {what} of {self._codec}{order}>"
 
 
 def _key_size(item: tuple[Any, Any]) -> int:
     return len(item[0])
 
 
-def _value_decoder(records: Records[Any, Any], txn: Transaction) -> Callable[[Any], Any]:
+def _value_decoder(codec: RecordCodec[Any, Any], raw: RawTransaction) -> Callable[[Any], Any]:
     """Return the function that makes a value of data, if they are not empty."""
-    return records._load_view if txn._buffers else records._load
+    return codec.load_view if raw.buffers else codec.load
 
 
 def _decoded_keys(
-    records: Records[Any, Any], txn: Transaction, found: Iterator[Any], decode: Callable[[bytes], Any]
+    codec: RecordCodec[Any, Any], raw: RawTransaction, found: Iterator[Any], decode: Callable[[bytes], Any]
 ) -> Iterator[Any]:
     record_key = b""
     try:
         for record_key in found:
             yield decode(record_key)
     except LmdbError as error:
-        _stopped(txn, error)
+        _stopped(raw, error)
     except Exception as error:
-        raise records._undecodable(record_key, error) from error
+        raise codec.undecodable(record_key, error) from error
 
 
 def _decoded_values(
-    records: Records[Any, Any], txn: Transaction, found: Iterator[Any], bounds: dict[str, Any]
+    codec: RecordCodec[Any, Any], raw: RawTransaction, found: Iterator[Any], bounds: dict[str, Any]
 ) -> Iterator[Any]:
-    decode = _value_decoder(records, txn)
+    decode = _value_decoder(codec, raw)
     try:
         for data in found:
             yield decode(data) if data else None
     except LmdbError as error:
-        _stopped(txn, error)
+        _stopped(raw, error)
     except Exception as error:
-        raise _undecodable_value(records, txn, bounds, error) from error
+        raise _undecodable_value(codec, raw, bounds, error) from error
 
 
 def _decoded_items(
-    records: Records[Any, Any], txn: Transaction, found: Iterator[tuple[Any, Any]]
+    codec: RecordCodec[Any, Any], raw: RawTransaction, found: Iterator[tuple[Any, Any]]
 ) -> Iterator[Any]:
-    decode, load = records._key_in, _value_decoder(records, txn)
+    decode, load = codec.decode_key, _value_decoder(codec, raw)
     record_key, data = b"", None
     try:
         for record_key, data in found:
             yield decode(record_key), load(data) if data else None
     except LmdbError as error:
-        _stopped(txn, error)
+        _stopped(raw, error)
     except Exception as error:
-        raise records._undecodable(record_key, error, data) from error
+        raise codec.undecodable(record_key, error, data) from error
 
 
-def _stopped(txn: Transaction, error: LmdbError) -> NoReturn:
+def _stopped(raw: RawTransaction, error: LmdbError) -> NoReturn:
     """Raise what has ended an iteration."""
-    txn._opened()
-    txn._refuse(error)
+    raw.opened()
+    raw.refuse(error)
 
 
 def _undecodable_value(
-    records: Records[Any, Any], txn: Transaction, bounds: dict[str, Any], error: Exception
+    codec: RecordCodec[Any, Any], raw: RawTransaction, bounds: dict[str, Any], error: Exception
 ) -> Error:
     """Return the exception for a value that cannot be decoded, after looking for its key."""
-    decode = _value_decoder(records, txn)
-    for record_key, data in txn._opened().items(**bounds):
+    decode = _value_decoder(codec, raw)
+    for record_key, data in raw.opened().items(**bounds):
         try:
             if data:
                 decode(data)
         except Exception:  # noqa: BLE001 (it is the one)
-            return records._undecodable(record_key, error, data)
-    return DecodeError(f"{records}: a record cannot be decoded: {type(error).__name__}: {error}")
+            return codec.undecodable(record_key, error, data)
+    return DecodeError(f"{codec}: a record cannot be decoded: {type(error).__name__}: {error}")
 
 
 def _nothing(_data: object) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 from zlmdb.orm.errors import SlotError
 
 if TYPE_CHECKING:
-    from zlmdb.orm.transaction import Transaction
+    from zlmdb.orm.raw import RawTransaction
 
 METADATA_PREFIX = b"\0\0"
 METADATA_KEY_SIZE = 4
@@ -52,13 +52,13 @@ class SlotInfo(NamedTuple):
         return dumps(fields | {"creator": self.creator, "slot": self.slot})
 
 
-def read_slots(txn: Transaction) -> dict[UUID, SlotInfo]:
+def read_slots(raw: RawTransaction) -> dict[UUID, SlotInfo]:
     """Return what a database says about its slots, by table ID and in the order of the slots.
 
     Raises:
         SlotError: A metadata record cannot be read.
     """
-    records = txn._opened().items(prefix=METADATA_PREFIX)
+    records = raw.opened().items(prefix=METADATA_PREFIX)
     infos = [_parsed(key, bytes(data)) for key, data in records if len(key) == METADATA_KEY_SIZE]
     return {info.oid: info for info in infos}
 
@@ -87,7 +87,7 @@ def _parsed(key: bytes, data: bytes) -> SlotInfo:
     return info
 
 
-def next_slot(txn: Transaction, slots: dict[UUID, SlotInfo]) -> int:
+def next_slot(raw: RawTransaction, slots: dict[UUID, SlotInfo]) -> int:
     """Return the number of a new slot: the first one without records after the last that is in use.
 
     A slot without metadata has records if it is used by its number.
@@ -97,11 +97,11 @@ def next_slot(txn: Transaction, slots: dict[UUID, SlotInfo]) -> int:
     """
     last = max((info.slot for info in slots.values()), default=0)
     for slot in range(last + 1, LAST_SLOT + 1):
-        if not any(txn._opened().keys(prefix=slot.to_bytes(2, "big"), limit=1)):
+        if not any(raw.opened().keys(prefix=slot.to_bytes(2, "big"), limit=1)):
             return slot
     raise SlotError(f"no slot is free after slot {last}, the last one in use; lower ones are not used again")
 
 
-def write_slot(txn: Transaction, info: SlotInfo) -> None:
+def write_slot(raw: RawTransaction, info: SlotInfo) -> None:
     """Write the metadata of a slot."""
-    txn.put(METADATA_PREFIX + info.prefix(), info.to_bytes())
+    raw.put_many([(METADATA_PREFIX + info.prefix(), info.to_bytes())])

@@ -2,65 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID
 
 from zlmdb.orm.errors import ReadOnlyError, SlotError, TableError, UsageError
-from zlmdb.orm.indexes import delete_slot
 from zlmdb.orm.maps import PersistentMap
 from zlmdb.orm.parts import shown
+from zlmdb.orm.settings import Settings, table_id
 from zlmdb.orm.slots import METADATA_PREFIX, SlotInfo, next_slot, read_slots, write_slot
 
 if TYPE_CHECKING:
-    from zlmdb.orm.database import Database
+    from zlmdb.orm.raw import RawTransaction
     from zlmdb.orm.transaction import Transaction
 
 Map = TypeVar("Map", bound=PersistentMap[Any, Any])
-Function = Callable[..., Any]
 
 
-class Settings(NamedTuple):
-    """What the decorator `table` notes in a class."""
+class Tables(Protocol):
+    """What has tables: a `Database`."""
 
-    marshal: Function | None = None
-    parse: Function | None = None
-    build: Function | None = None
-    cast: Function | None = None
-    compress: int | None = None
+    @property
+    def dbpath(self) -> str:
+        """Its directory."""
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments for the constructor of a map.
+    @property
+    def is_readonly(self) -> bool:
+        """Whether it is open for reading only."""
 
-        Raises:
-            UsageError: Of a pair of functions one is missing, or both pairs are given.
-        """
-        given = [function is not None for function in self[:4]]
-        if given == [True, True, False, False]:
-            return {"marshal": self.marshal, "unmarshal": self.parse, "compress": self.compress}
-        if given == [False, False, True, True]:
-            return {"build": self.build, "cast": self.cast, "compress": self.compress}
-        if not any(given):
-            return {"compress": self.compress}
-        raise UsageError(
-            "a table has either marshal and parse, or build and cast, or none of the four: this one has "
-            + " and ".join(self.functions())
-        )
-
-    def functions(self) -> list[str]:
-        """Return the names of the functions that are given."""
-        return [name for name in self._fields[:4] if getattr(self, name) is not None]
+    def begin(self, write: bool = False) -> Transaction:
+        """Return a transaction."""
 
 
-def attach(db: Database, klass: type[Map], rename: bool) -> Map:
+def attach(db: Tables, klass: type[Map], rename: bool) -> Map:
     """Return the map of a table; see `Database.attach_table`."""
     declared = _declaring_class(klass)
-    settings = Settings(
-        klass._zlmdb_marshal, klass._zlmdb_parse, klass._zlmdb_build, klass._zlmdb_cast, klass._zlmdb_compress
-    )
+    settings, oid = Settings.of(klass), table_id(declared)
+    assert oid is not None
     name = f"{klass.__module__}.{klass.__name__}"
     description = (klass.__doc__ or "").strip() or None
-    return attach_slot(db, declared.__dict__["_zlmdb_oid"], klass, settings, True, name, description, rename)
+    return attach_slot(db, oid, klass, settings, True, name, description, rename)
 
 
 def _declaring_class(klass: object) -> type[PersistentMap[Any, Any]]:
@@ -68,13 +48,13 @@ def _declaring_class(klass: object) -> type[PersistentMap[Any, Any]]:
     if not (isinstance(klass, type) and issubclass(klass, PersistentMap)):
         raise TableError(f"{shown(klass)} is no table: a subclass of zlmdb.PersistentMap is needed")
     for declared in klass.__mro__:
-        if declared.__dict__.get("_zlmdb_oid") is not None:
+        if table_id(declared, inherited=False) is not None:
             return declared
     raise TableError(f"{klass.__name__} is no table: decorate it with zlmdb.table")
 
 
 def attach_slot(
-    db: Database,
+    db: Tables,
     oid: UUID,
     klass: type[Map],
     settings: Settings,
@@ -92,7 +72,7 @@ def attach_slot(
         raise UsageError(f"oid must be a UUID, not {shown(oid)}")
     settings.arguments()  # which refuses what does not go together, before anything is written
     with db.begin() as txn:
-        info = read_slots(txn).get(oid)
+        info = read_slots(txn._raw).get(oid)
     if info is None and not create:
         raise SlotError(f"No slot found in database for DB table <{oid}>: {name!r}")
     renamed = info is not None and info.name and name and _class_name(info.name) != _class_name(name)
@@ -102,7 +82,7 @@ def attach_slot(
                 f'database is read-only: "{db.dbpath}" has no table <{oid}>, {name}, to attach'
             )
         with db.begin(write=True) as txn:
-            info = _noted(txn, oid, name or f"{klass.__module__}.{klass.__name__}", description)
+            info = _noted(txn._raw, oid, name or f"{klass.__module__}.{klass.__name__}", description)
             return _made(klass, info.slot, settings)
     if renamed and _class_name(info.name or "") not in _names(klass, oid):
         raise SlotError(
@@ -117,13 +97,13 @@ def _names(klass: type[Any], oid: UUID) -> set[str]:
 
     Releases before noted the name of the one that was attached first.
     """
-    related = [base for base in klass.__mro__ if getattr(base, "_zlmdb_oid", None) == oid]
+    related = [base for base in klass.__mro__ if table_id(base) == oid]
     names: set[str] = set()
     classes: list[type[Any]] = related[-1:]
     while classes:
         cls = classes.pop()
         names.add(cls.__name__)
-        classes += [derived for derived in cls.__subclasses__() if derived._zlmdb_oid == oid]
+        classes += [derived for derived in cls.__subclasses__() if table_id(derived) == oid]
     return names
 
 
@@ -132,12 +112,12 @@ def _class_name(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _noted(txn: Transaction, oid: UUID, name: str, description: str | None) -> SlotInfo:
+def _noted(raw: RawTransaction, oid: UUID, name: str, description: str | None) -> SlotInfo:
     """Write the metadata of a table, in its slot or a new one."""
-    slots = read_slots(txn)
-    slot = slots[oid].slot if oid in slots else next_slot(txn, slots)
+    slots = read_slots(raw)
+    slot = slots[oid].slot if oid in slots else next_slot(raw, slots)
     info = SlotInfo(oid, slot, name, description)
-    write_slot(txn, info)
+    write_slot(raw, info)
     return info
 
 
@@ -153,17 +133,16 @@ def _made(klass: type[Map], slot: int, settings: Settings) -> Map:
         raise TableError(f"the settings of the table do not fit {klass.__name__}: {why}") from error
 
 
-def drop(db: Database, table: type[PersistentMap[Any, Any]] | UUID | PersistentMap[Any, Any]) -> int:
+def drop(db: Tables, table: type[PersistentMap[Any, Any]] | UUID | PersistentMap[Any, Any]) -> int:
     """Delete a table; see `Database.drop_table`."""
     with db.begin(write=True) as txn:
+        raw = txn._raw
         if isinstance(table, PersistentMap):
-            prefixes = [
-                pmap._attached() for pmap in (table, *(index.pmap for index in table._indexes.values()))
-            ]
+            prefixes = table._records.prefixes()
         else:
-            oid = table if isinstance(table, UUID) else _declaring_class(table)._zlmdb_oid
-            prefixes = [info.prefix() for info in read_slots(txn).values() if info.oid == oid]
-        deleted = sum(delete_slot(txn, prefix) for prefix in prefixes)
+            oid = table if isinstance(table, UUID) else table_id(_declaring_class(table))
+            prefixes = [info.prefix() for info in read_slots(raw).values() if info.oid == oid]
+        deleted = sum(map(raw.delete_all, prefixes))
         for prefix in prefixes:
-            txn.delete(METADATA_PREFIX + prefix)
+            raw.delete(METADATA_PREFIX + prefix)
     return deleted

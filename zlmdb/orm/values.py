@@ -12,11 +12,11 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from zlmdb.orm.errors import EncodeError, UsageError
 from zlmdb.orm.keys import Key
-from zlmdb.orm.parts import Bytes20, Part, shown
+from zlmdb.orm.parts import Bytes20, Fault, Part, shown
 from zlmdb.orm.parts import String as Text
 from zlmdb.orm.timestamps import Timestamp
 
@@ -33,20 +33,6 @@ V = TypeVar("V")
 
 INITIAL_SIZE = 256
 """Bytes that a FlatBuffers builder begins with; it doubles them as needed."""
-
-
-class Fault(NamedTuple):
-    """A function of the application's that has failed, in reading stored bytes that are in order.
-
-    Attributes:
-        role: The name of the argument that the function was given as, such as ``cast``.
-        function: The function.
-        given: What it was called with.
-    """
-
-    role: str
-    function: Callable[..., Any]
-    given: Any
 
 
 class Value(Generic[V]):

@@ -65,7 +65,7 @@ def test_a_class_encodes_by_its_own_methods(db, cls, compress, stored_key, value
     pmap = cls(1, compress)
     with db.begin(write=True) as txn:
         pmap[txn, 5] = value
-        assert list(txn._txn.keys()) == [b"\0\1" + stored_key]
+        assert list(txn._opened().keys()) == [b"\0\1" + stored_key]
         assert pmap.get_bytes(txn, 5) == stored
         assert pmap.put_many(txn, [(6, value)]) == 1
         assert pmap.get_many(txn, [5, 6, 7]) == [read, read, None]

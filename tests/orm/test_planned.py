@@ -18,14 +18,13 @@ from hypothesis import strategies as st
 
 import zlmdb
 from zlmdb import lmdb
-from zlmdb.lmdb.plain import CBOR, KEEP, Layouts, planned_put, put_many_planned
-from zlmdb.lmdb.reading import OTHER, reader
-from zlmdb.orm import direct
+from zlmdb.lmdb._fast import CBOR, KEEP, PASSED_ON, Layouts, planned_put, put_many_planned, reader
 from zlmdb.orm.errors import DatabaseFullError, DecodeError, EncodeError, Error
 from zlmdb.orm.keys import Key, NativeUint16, Oid, String, Uint64, Uuid
+from zlmdb.orm.planned import PlannedRecords
 from zlmdb.orm.values import Cbor, KeyValue
 
-pytestmark = pytest.mark.skipif(sys.implementation.name != "cpython", reason="everything goes the long way")
+pytestmark = pytest.mark.skipif(sys.implementation.name != "cpython", reason="everything takes the slow path")
 
 SLOT = b"\x01\x02"
 NUMBERS = [
@@ -93,7 +92,7 @@ def test_cbor_is_not_written_or_read_otherwise_than_by_cbor2(txn, plain):
         stored = txn.get(SLOT + b"key")
         assert stored == cbor2.dumps(plain)
         read = reader(lambda key: key, marshal.loads, cbor=True)(txn, SLOT + b"key")
-        assert read is OTHER or repr(read) == repr(cbor2.loads(stored))
+        assert read is PASSED_ON or repr(read) == repr(cbor2.loads(stored))
 
 
 @given(st.binary(max_size=40) | data.map(lambda plain: bytes(cbor2.dumps(repr(plain)))[:-1]))
@@ -109,8 +108,8 @@ def test_bytes_that_are_no_plain_cbor_are_left_to_cbor2(txn, stored):
     try:
         read = reader(lambda key: key, marshal.loads, cbor=True)(txn, SLOT + b"any")
     except ValueError:  # invalid UTF-8
-        read = OTHER
-    if stored and read is not OTHER:
+        read = PASSED_ON
+    if stored and read is not PASSED_ON:
         assert repr(read) == repr(cbor2.loads(stored))
 
 
@@ -174,12 +173,12 @@ def test_a_key_is_not_laid_out_otherwise_than_its_codec_does(txn, draw, kinds):
         assert txn.delete(SLOT + expected)
 
 
-def test_kinds_of_keys_that_c_cannot_lay_out_go_the_long_way(db):
+def test_kinds_of_keys_that_c_cannot_lay_out_take_the_slow_path(db):
     wide = zlmdb.PersistentMap(1, key=(Uuid, String), value=zlmdb.orm.values.Pickle())
     native = zlmdb.PersistentMap(2, key=NativeUint16, value=zlmdb.orm.values.Pickle())
     with db.begin(write=True) as txn:
         for pmap, key in ((wide, (UUID(int=1), "a")), (native, 258)):
-            assert pmap._plan is None
+            assert pmap._records.planned.plan is None
             pmap[txn, key] = 5
             pmap.put_many(txn, [(key, 6)])
             assert pmap[txn, key] == 6
@@ -264,12 +263,12 @@ def outcome(function):
 
 
 @given(st.data(), operations, st.booleans(), st.sampled_from(["0.9", "1.0"]))
-def test_the_direct_way_and_the_long_way_do_not_leave_different_databases(draw, items, many, lib_version):
-    direct_way, long_way = users_map(), users_map()
-    assert direct_way._plan is not None
-    long_way._plan, long_way._write = None, direct.long_way
+def test_the_fast_path_and_the_slow_path_do_not_leave_different_databases(draw, items, many, lib_version):
+    fast, slow = users_map(), users_map()
+    records = slow._records
+    records.planned = PlannedRecords(records.codec, list(records.indexes.values()), writes=False)
     results = []
-    for pmap in (direct_way, long_way):
+    for pmap in (fast, slow):
         with zlmdb.Database(lib_version=lib_version, sync=False) as db:
             stats = zlmdb.TransactionStats()
             with db.begin(write=True, stats=stats) as txn:
@@ -309,9 +308,8 @@ def test_a_batch_with_a_record_that_exists_is_not_half_written(db):
     with db.begin(write=True) as txn:
         pmap[txn, 7] = 700
         rows = list(range(16))
-        plan = pmap._plan
-        columns = (rows, [pmap._dump(n) for n in rows], rows)
-        stored, _ = put_many_planned(txn._txn, plan.layouts, columns, KEEP)
+        columns = (rows, [pmap._serialize_value(n) for n in rows], rows)
+        stored, _ = put_many_planned(txn._opened(), pmap._records.planned.plan, columns, KEEP)
         assert stored == 0
         assert list(pmap.select(txn)) == [(7, 700)]
         assert list(index.select(txn)) == [(700, 7)]

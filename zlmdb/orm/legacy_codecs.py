@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from zlmdb.orm.keys import Key
-from zlmdb.orm.parts import Part
-from zlmdb.orm.values import Fault, Value
+from zlmdb.orm.parts import Fault, Part
+from zlmdb.orm.values import Value
 
 
-class Hooks:
+class LegacyCodecs:
     """The methods, which call the codecs of the map unless its class overrides them."""
 
     _key_codec_below: Key[Any]
@@ -32,7 +32,7 @@ class Hooks:
     def _deserialize_value(self, data: Any) -> Any:
         return self._value_codec_below.load(data)
 
-    def _hooked(
+    def _with_overrides(
         self, keys: Key[Any] | None, values: Value[Any] | None
     ) -> tuple[Key[Any] | None, Value[Any] | None]:
         """Return the codecs that are to be used in place of those given, which may be these."""
@@ -42,43 +42,49 @@ class Hooks:
             self._value_codec_below = values
         cls = type(self)
         if _overrides(cls, "_serialize_key", "_deserialize_key"):
-            keys = Key(_HookedKey(self))
+            keys = Key(_LegacyKey(self))
         if _overrides(cls, "_serialize_value", "_deserialize_value"):
-            values = _HookedValue(self)
+            values = _LegacyValue(self)
         return keys, values
 
 
-def _overrides(cls: type[Hooks], *names: str) -> bool:
-    return any(getattr(cls, name) is not getattr(Hooks, name) for name in names)
+def _overrides(cls: type[LegacyCodecs], *names: str) -> bool:
+    return any(getattr(cls, name) is not getattr(LegacyCodecs, name) for name in names)
 
 
-class _HookedKey(Part[Any]):
+class _LegacyKey(Part[Any]):
     name = "Hooked"
     type_name = "Any"
     layout = "as the class of the map says"
     size = None
 
-    def __init__(self, hooks: Hooks) -> None:
-        self._hooks = hooks
+    def __init__(self, methods: LegacyCodecs) -> None:
+        self._methods = methods
 
     def encode(self, value: Any) -> bytes:
-        return self._hooks._serialize_key(value)
+        return self._methods._serialize_key(value)
 
     def decode(self, data: bytes) -> Any:
-        return self._hooks._deserialize_key(data)
+        return self._methods._deserialize_key(data)
+
+    def fault(self, data: bytes) -> Fault | None:
+        """Return the method of the class, if it overrides that."""
+        if _overrides(type(self._methods), "_deserialize_key"):
+            return Fault("_deserialize_key", self._methods._deserialize_key, data)
+        return None
 
 
-class _HookedValue(Value[Any]):
+class _LegacyValue(Value[Any]):
     name = "Hooked"
     layout = "as the class of the map says"
 
-    def __init__(self, hooks: Hooks) -> None:
-        self.dump = hooks._serialize_value
-        self.load = hooks._deserialize_value
-        self._hooks = hooks
+    def __init__(self, methods: LegacyCodecs) -> None:
+        self.dump = methods._serialize_value
+        self.load = methods._deserialize_value
+        self._methods = methods
 
     def fault(self, data: bytes, error: Exception) -> Fault | None:
         """Return what is to be blamed: the class, unless it overrides other methods only."""
-        if _overrides(type(self._hooks), "_deserialize_value"):
+        if _overrides(type(self._methods), "_deserialize_value"):
             return super().fault(data, error)
-        return self._hooks._value_codec_below.fault(data, error)
+        return self._methods._value_codec_below.fault(data, error)
