@@ -270,9 +270,16 @@ def test_a_writer_collected_by_another_thread_than_its_own(run_child, engine):
 def test_no_class_has_a_finalizer_in_python():
     """It would swallow what signal handlers raise in it."""
     from zlmdb import lmdb
-    from zlmdb.lmdb import ending, pool, views
+    from zlmdb.lmdb import cleanup, pool, views
 
-    classes = [lmdb.Environment, lmdb.Transaction, lmdb.Cursor, ending.Ending, pool.PooledHandle, pool.Pool]
+    classes = [
+        lmdb.Environment,
+        lmdb.Transaction,
+        lmdb.Cursor,
+        cleanup.TransactionCleanup,
+        pool.PooledHandle,
+        pool.Pool,
+    ]
     if sys.implementation.name == "cpython":
         classes.append(views.Views)
     assert [klass for klass in classes if hasattr(klass, "__del__")] == []

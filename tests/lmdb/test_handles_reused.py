@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from zlmdb import lmdb
-from zlmdb.lmdb import errors, reading, writing
+from zlmdb.lmdb import errors, transaction
 
 KEYS = [b"%04d" % number for number in range(200)]
 
@@ -126,16 +126,15 @@ def test_threads_that_end_each_others_transactions_read_what_they_ask_for(filled
 @pytest.mark.parametrize("late", ["get", "put", "delete"])
 def test_closing_frees_no_handle_that_another_thread_is_about_to_use(open_env, monkeypatch, late):
     """Else its call reaches whatever has the memory next: here, a transaction of another environment."""
-    module = reading if late == "get" else writing
     name = {"get": "_get", "put": "_put", "delete": "_del"}[late]
-    real = getattr(module, name)
+    real = getattr(transaction, name)
     first, second = open_env("first"), open_env("second")
     with second.begin(write=True) as txn:
         txn.put(b"key", b"of the second")
     reached = []
 
     def overtaken(c, *args):
-        monkeypatch.setattr(module, name, real)
+        monkeypatch.setattr(transaction, name, real)
         txn.abort()
         first.close()
         others = [second.begin(write=True), *(second.begin() for _ in range(20))]
@@ -144,7 +143,7 @@ def test_closing_frees_no_handle_that_another_thread_is_about_to_use(open_env, m
         return reached[0]
 
     txn = first.begin()
-    monkeypatch.setattr(module, name, overtaken)
+    monkeypatch.setattr(transaction, name, overtaken)
     with pytest.raises(lmdb.Error):
         getattr(txn, late)(b"key", *[b"value"] * (late == "put"))
     assert reached == [errors.CLOSED]

@@ -6,9 +6,9 @@ from itertools import islice
 
 import pytest
 
-from zlmdb.lmdb import scan
+from zlmdb.lmdb import batches, scan
 
-ROUNDS = scan.FREQUENT + 3
+ROUNDS = batches.FREQUENT + 3
 
 
 def fill(env, records):
@@ -83,13 +83,13 @@ def test_the_cursor_stays_where_its_reader_is(env):
 
 
 def test_many_shapes_do_not_pile_up(env):
-    for number in range(2 * scan.MOST_SHAPES):
+    for number in range(2 * batches.MOST_SHAPES):
         with env.begin(write=True) as txn:
             txn.put(b"k", b"v" * number)
-            for _ in range(ROUNDS if number < 2 * scan.MOST_UNPACKERS else 1):
+            for _ in range(ROUNDS if number < 2 * batches.MOST_UNPACKERS else 1):
                 assert list(txn.cursor()) == [(b"k", b"v" * number)]
-    assert len(scan._unpackers) <= scan.MOST_UNPACKERS
-    assert len(scan._sightings) <= scan.MOST_SHAPES + 1
+    assert len(batches._unpackers) <= batches.MOST_UNPACKERS
+    assert len(batches._sightings) <= batches.MOST_SHAPES + 1
 
 
 def test_the_longest_keys(env):

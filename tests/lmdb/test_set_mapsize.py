@@ -88,7 +88,7 @@ def test_an_interruption_does_not_leave_it_resizing(env, in_thread, monkeypatch)
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(env, "_release_views", interrupted)
+    monkeypatch.setattr(env, "_invalidate_batches", interrupted)
     with pytest.raises(KeyboardInterrupt):
         env.set_mapsize(1 << 22)
     monkeypatch.undo()
@@ -266,7 +266,7 @@ def test_a_smaller_map_does_not_shorten_the_file(open_env, tmp_path, run_child, 
 def test_another_thread_closes_meanwhile(open_env, in_thread, monkeypatch):
     """Part of the resizing is Python's, and lets other threads run: closing waits for the rest of it."""
     env = open_env()
-    cut_batches = env._cut_batches
+    invalidate_batches = env._invalidate_batches
     closing = []
 
     def cut_while_another_closes():
@@ -275,9 +275,9 @@ def test_another_thread_closes_meanwhile(open_env, in_thread, monkeypatch):
             closing[0] = in_thread(env.close)
             with pytest.raises(lmdb.Error, match="closed"):  # as soon as it has begun
                 env.stat()
-        cut_batches()
+        invalidate_batches()
 
-    monkeypatch.setattr(env, "_cut_batches", cut_while_another_closes)
+    monkeypatch.setattr(env, "_invalidate_batches", cut_while_another_closes)
     env.set_mapsize(1 << 22)
     assert closing[0].result() is None
     open_env()
@@ -286,7 +286,7 @@ def test_another_thread_closes_meanwhile(open_env, in_thread, monkeypatch):
 def test_a_finalizer_closes_meanwhile(open_env, monkeypatch):
     """It runs in the thread that resizes, and so cannot wait for it."""
     env = open_env()
-    monkeypatch.setattr(env, "_release_views", lambda: monkeypatch.undo() or env.close() or False)
+    monkeypatch.setattr(env, "_invalidate_batches", lambda: monkeypatch.undo() or env.close() or False)
     with pytest.raises(lmdb.Error, match="closed"):
         env.set_mapsize(1 << 22)
     open_env()

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from zlmdb.lmdb.errors import BAD_VALSIZE, BadValsizeError
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    V = TypeVar("V", bytes, memoryview, default=bytes)
+else:
+    from typing import TypeVar
+
+    V = TypeVar("V")
+"""What a transaction gives keys and values as."""
 
 
 def as_bytes(value: object, name: str) -> bytes:
     """`value` as bytes, for arguments that are not bytes already.
 
     Args:
-        value: any C-contiguous object of the buffer protocol.
-        name: what the argument is called, for the message.
+        value: Any C-contiguous object of the buffer protocol.
+        name: What the argument is called, for the message.
 
     Raises:
-        TypeError: it is None, a str, not a buffer, or not contiguous.
+        TypeError: It is None, a str, not a buffer, or not contiguous.
     """
     if isinstance(value, bytes):
         return value
@@ -35,8 +47,8 @@ def as_record(key: object, value: object) -> tuple[bytes, bytes]:
     """A key and a value to be written, as bytes; None is an empty value.
 
     Raises:
-        BadValsizeError: the key is None.
-        TypeError: one of them is not a C-contiguous buffer.
+        BadValsizeError: The key is None.
+        TypeError: One of them is not a C-contiguous buffer.
     """
     if key is None:
         raise BadValsizeError("The key must be given, not None", BAD_VALSIZE)

@@ -9,10 +9,10 @@ from itertools import islice
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from zlmdb.lmdb import scan
+from zlmdb.lmdb import batches
 from zlmdb.lmdb._native import ffi, lib
 from zlmdb.lmdb.buffers import as_bytes, as_record
-from zlmdb.lmdb.database import ABOVE, DUPSORT
+from zlmdb.lmdb.database import ABOVE_LENGTH, DUPSORT
 from zlmdb.lmdb.errors import KEYEXIST, LARGE, NOTFOUND, error
 from zlmdb.lmdb.views import KEY_VIEWS, NOWHERE, VALUE_VIEWS, Views
 
@@ -32,7 +32,7 @@ MARSHAL_VERSION = 2
 BATCH_BYTES = 256 * 1024
 SORTED_BYTES = 4 * 1024 * 1024
 """C sorts a batch where it may: the more there are, the more of them are neighbours."""
-FIRST_BATCH, MOST, GROWTH = 64, 32768, 8
+FIRST_BATCH, MOST_ITEMS, GROWTH = 64, 32768, 8
 
 MOST_KEYS = 8192
 """Of `getmulti`, which looks up no more at a time."""
@@ -63,7 +63,7 @@ def put_flags(dupdata: bool, overwrite: bool, append: bool, dupsort: int) -> int
 def put_many(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[int, int]:
     """Store the items; see `Cursor.putmulti()`."""
     sorts = not (flags & APPEND or cursor._pydb._flags & DUPSORT)
-    if sorts or scan.IN_BATCHES:
+    if sorts or batches.IN_BATCHES:
         consumed, added = _put_batches(cursor, items, flags, SORTED_BYTES if sorts else BATCH_BYTES)
     else:
         consumed, added = _put_each(cursor, items, flags)
@@ -83,7 +83,7 @@ def _put_each(cursor: Cursor[Any], items: Iterable[Any], flags: int) -> tuple[in
 def _put_batches(cursor: Cursor[Any], items: Iterable[Any], flags: int, room: int) -> tuple[int, int]:
     source = iter(items)
     consumed = added = 0
-    size, most = (FIRST_BATCH if type(items) in _CONTAINERS else 1), MOST
+    size, most = (FIRST_BATCH if type(items) in _CONTAINERS else 1), MOST_ITEMS
     failure: BaseException | None = None
     while failure is None:
         batch: list[Any] = []
@@ -129,8 +129,8 @@ def _put_batch(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, 
 
 def _put_plain(cursor: Cursor[Any], batch: list[Any], flags: int) -> tuple[int, int, int]:
     """(items consumed, items added, bytes), up to the first item that is not a plain pair."""
-    data, lengths = _marshalled(batch) if scan.IN_BATCHES else _joined(batch)
-    cursor._pytxn._settle()
+    data, lengths = _marshalled(batch) if batches.IN_BATCHES else _joined(batch)
+    cursor._pytxn._synchronise()
     result = ffi.new("uint32_t[2]")
     pairs = len(lengths) // 2 if lengths else 0
     rc = _put_many(cursor._c, data, len(data), lengths, pairs, flags, result)
@@ -166,7 +166,7 @@ def _put_one(cursor: Cursor[Any], item: Any, flags: int) -> int:
     if type(item) is not tuple or len(item) != 2:
         raise TypeError(f"putmulti() takes (key, value) tuples, not {item!r:.80}")
     key, value = as_bytes(item[0], "key"), as_bytes(item[1], "value")
-    cursor._pytxn._settle()
+    cursor._pytxn._synchronise()
     rc = lib.zl_cursor_put(cursor._c, key, len(key), value, len(value), flags)
     if rc and rc != KEYEXIST:
         raise cursor._pytxn._pyenv._record_error("mdb_cursor_put", rc, key, value)
@@ -180,20 +180,20 @@ def put_records(txn: Transaction[Any], records: tuple[bytes, ...], overwrite: bo
     """Store records that belong together in one call, in the transaction's database.
 
     Args:
-        txn: a write transaction on a database without duplicates.
-        records: keys and values in turn.
-        overwrite: replace existing records; otherwise nothing is stored if the first key exists.
+        txn: A write transaction on a database without duplicates.
+        records: Keys and values in turn.
+        overwrite: Replace existing records; otherwise nothing is stored if the first key exists.
 
     Returns:
         The value of the first key if that kept the records from being stored, else None.
 
     Raises:
-        BadValsizeError: a key is empty or too long; nothing is stored.
-        MapFullError: the map is full; the transaction must be aborted.
-        Error: as `Transaction.put()`.
+        BadValsizeError: A key is empty or too long; nothing is stored.
+        MapFullError: The map is full; the transaction must be aborted.
+        Error: As `Transaction.put()`.
     """
-    if txn._ending is not None:
-        txn._settle()
+    if txn._cleanup is not None:
+        txn._synchronise()
     try:
         data = _dumps(records, MARSHAL_VERSION)
     except ValueError:  # something of more than 2 GiB
@@ -271,7 +271,7 @@ def lookup(
 ) -> list[tuple[bytes, bytes]]:
     """(key, value) of each of the keys that exists; an empty value without `values`."""
     out: list[tuple[bytes, Any]] = []
-    most = MOST_KEYS if txn._views is None else scan.MOST_PLACES
+    most = MOST_KEYS if txn._views is None else batches.MOST_VIEWS
     for begin in range(0, len(wanted), most):
         part = wanted[begin : begin + most]
         found, complete = _lookup_part(txn, dbi, part, values)
@@ -283,17 +283,17 @@ def lookup(
 def _lookup_part(txn: Transaction[Any], dbi: int, part: list[bytes], values: bool) -> tuple[list[Any], bool]:
     """The value of each key, None for a missing one; and whether all were found."""
     views = txn._views if values else None
-    what = scan.KEYS if not values else scan.VALUES if views is None else scan.VALUES | VALUE_VIEWS
+    what = batches.KEYS if not values else batches.VALUES if views is None else batches.VALUES | VALUE_VIEWS
     keys = marshal.dumps(part, MARSHAL_VERSION)
     at, left = ffi.new("size_t *", 5), ffi.new("uint32_t *", len(part))
     found: list[Any] = []
     hits, hit = 0, ffi.new("uint32_t *")
-    chunk = scan.take_chunk()
+    chunk = batches.take_chunk()
     while left[0]:
         rc = _get_many(txn._c, dbi, keys, len(keys), at, left, what, chunk.c, hit)
         if rc == LARGE:
             key = part[len(found)]
-            found.append(txn._get_pinned(key, len(key) | dbi << ABOVE, None))
+            found.append(txn._get_pinned(key, len(key) | dbi << ABOVE_LENGTH, None))
             hits += found[-1] is not None
             _skip(keys, at, left)
             continue
@@ -301,11 +301,11 @@ def _lookup_part(txn: Transaction[Any], dbi: int, part: list[bytes], values: boo
             raise error("mdb_get", rc)
         found += chunk.decode() if views is None else _views(views, chunk, hit[0])
         hits += hit[0]
-    scan.give_chunk(chunk)
+    batches.give_chunk(chunk)
     return found, hits == len(part)
 
 
-def _views(views: Views, chunk: scan.Chunk, hits: int) -> list[Any]:
+def _views(views: Views, chunk: batches.Chunk, hits: int) -> list[Any]:
     places = chunk.places(chunk.c.count)
     found = views.at_places(places)
     if hits == len(found):

@@ -16,7 +16,7 @@ MAIN: int = lib.ZL_MAIN_DBI
 """The number of the main database."""
 GONE = 0xFFFFFF
 """The number of a handle that is not valid any more: LMDB refuses it as an invalid parameter."""
-ABOVE: int = lib.ZL_LENGTH_BITS
+ABOVE_LENGTH: int = lib.ZL_LENGTH_BITS
 """How many bits the length of a key has in calls of C; above it is the database's number, 0 for that of the
 transaction. In the same way, flags stand above the length of a value that is put.
 """

@@ -40,8 +40,8 @@ class _Opener:
     """The transaction that a provisional database depends on.
 
     Args:
-        owner: what marks the databases of the environment.
-        txn: the transaction.
+        owner: What marks the databases of the environment.
+        txn: The transaction.
     """
 
     __slots__ = ("_c", "_parent", "_turn", "owner")
@@ -96,13 +96,13 @@ class Databases:
         """Open a database in a transaction (`mdb_dbi_open()`); its handle, which is provisional.
 
         Raises:
-            Error: as `Environment.open_db()`.
+            Error: As `Environment.open_db()`.
         """
         if b"\0" in name:
             raise BadValsizeError("a database name cannot contain NUL", BAD_VALSIZE)
         self._check_turn(txn)
-        ending = txn._attach()
-        txn._settle()
+        cleanup = txn._attach()
+        txn._synchronise()
         dbi, got = ffi.new("unsigned *"), ffi.new("unsigned *")
         rc = lib.zl_dbi_open(txn._c, name, flags, dbi, got)
         if rc:
@@ -110,14 +110,14 @@ class Databases:
             raise problem.advise(_ADVICE.get(type(problem), ""))
         db = _Database(dbi[0], got[0], _Opener(self._owner, txn))
         self._known[name] = db
-        ending.provisional.append(name)
+        cleanup.provisional.append(name)
         return db
 
     def _check_turn(self, txn: Transaction[Any]) -> None:
         """Only transactions that are nested in each other may open databases at the same time.
 
         Raises:
-            Error: another transaction has opened one.
+            Error: Another transaction has opened one.
         """
         rc = lib.zl_dbi_turn(txn._c)
         if rc == NOT_ITS_TURN:
@@ -144,8 +144,8 @@ class Databases:
         """The names of the databases that a transaction sees and can open, or could if it were its turn.
 
         Args:
-            txn: the transaction.
-            terminated: the main database holds names with a NUL at their end, as LMDB 1.0 writes them.
+            txn: The transaction.
+            terminated: The main database holds names with a NUL at their end, as LMDB 1.0 writes them.
         """
         end = b"\0" if terminated else b""
         keys = (bytes(key) for key in txn.keys(db=self.main))
@@ -177,7 +177,7 @@ class Databases:
 
         Raises:
             TypeError: `db` is no handle.
-            InvalidParameterError: it is of another environment, or not valid any more.
+            InvalidParameterError: It is of another environment, or not valid any more.
         """
         if not isinstance(db, _Database):
             raise TypeError(f"db must be what Environment.open_db() returned, not {type(db).__name__}")

@@ -35,7 +35,7 @@ class Layouts:
     """How the key of a record and those for its indexes become bytes.
 
     Args:
-        parts: a layout for each (plan.h).
+        parts: A layout for each (plan.h).
     """
 
     __slots__ = ("_data", "c")
@@ -53,7 +53,7 @@ def planned_put(layouts: Layouts) -> Put:
     """A function that stores a record and its index records.
 
     Args:
-        layouts: how the key and those for the indexes become bytes.
+        layouts: How the key and those for the indexes become bytes.
 
     Returns:
         A function of a write transaction on a database without duplicates; the key, the value, and a key for
@@ -71,8 +71,8 @@ def planned_put(layouts: Layouts) -> Put:
             data = _dumps(fields, MARSHAL_VERSION)
         except ValueError:  # not plain
             return False
-        if txn._ending is not None:
-            txn._settle()
+        if txn._cleanup is not None:
+            txn._synchronise()
         n = _put(txn._c, layouts.c, data, len(data), flags)
         if n == WRITTEN:
             return True
@@ -91,9 +91,9 @@ def put_many_planned(
     """Store many records and their index records, as `planned_put()` does.
 
     Args:
-        txn: a write transaction on a database without duplicates.
-        layouts: how the keys and those for the indexes become bytes.
-        columns: the keys, the values, and keys for each index, as plain data.
+        txn: A write transaction on a database without duplicates.
+        layouts: How the keys and those for the indexes become bytes.
+        columns: The keys, the values, and keys for each index, as plain data.
         flags: CBOR: as for `planned_put()`. KEEP: store nothing if there is a record with one of the keys, or
             if two here have the same.
 
@@ -102,15 +102,15 @@ def put_many_planned(
         forbade it. None: nothing was stored, as the columns do not fit the layouts.
 
     Raises:
-        MapFullError: the map is full; the transaction must be aborted.
-        Error: as `Transaction.put()`.
+        MapFullError: The map is full; the transaction must be aborted.
+        Error: As `Transaction.put()`.
     """
     try:
         data = _dumps(columns, MARSHAL_VERSION)
     except ValueError:  # not plain
         return None
-    if txn._ending is not None:
-        txn._settle()
+    if txn._cleanup is not None:
+        txn._synchronise()
     n = _put_many(txn._c, layouts.c, data, len(data), flags, len(columns[0]))
     if n >= 0 or n == KEYEXIST:
         return max(0, n), len(data)

@@ -36,8 +36,8 @@ def owner(take: Any, give_up: Any) -> Any:
     the cycle. What `ffi.gc()` makes is tracked, and would be given up in between.
 
     Args:
-        take: a function of C that returns a pointer; it gets the size of the struct.
-        give_up: a function of C, which gets the pointer back.
+        take: A function of C that returns a pointer; it gets the size of the struct.
+        give_up: A function of C, which gets the pointer back.
     """
     return ffi.new_allocator(take, give_up, should_clear_after_alloc=False)
 
@@ -46,8 +46,8 @@ class PooledHandle:
     """A native handle, which serves one transaction after the other, and the buffer for its results.
 
     Args:
-        c: the handle. When it is freed, its transaction is aborted, unless it has ended.
-        buf: the buffer.
+        c: The handle. When it is freed, its transaction is aborted, unless it has ended.
+        buf: The buffer.
     """
 
     __slots__ = ("buf", "c")
@@ -61,7 +61,7 @@ class Pool:
     """The handles of an environment that no transaction has, and where more come from.
 
     Args:
-        c: the environment's native handle, which stays open as long as the handles of its transactions.
+        c: The environment's native handle, which stays open as long as the handles of its transactions.
     """
 
     __slots__ = ("_make", "waiting")

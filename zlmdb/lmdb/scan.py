@@ -3,151 +3,49 @@
 A scan asks C for a batch of records ahead of the reader and hands out plain list iterators over it, so that
 delivering a record costs no call of ours. LMDB's cursor meanwhile stands on the last record of the batch.
 Whatever needs the true position (another cursor method, a write in the transaction) first calls
-`Ahead.settle()`, which empties the list under the reader, and puts LMDB's cursor back on the record that the
-reader saw last; the scan then continues from there with a new, small batch. Batches double while they are
-consumed whole, and a cursor's next scan begins with as many records as its last one has delivered, so that a
-loop that writes as it reads, or stops early, wastes little.
+`ReadAhead.synchronise()`, which empties the list under the reader, and puts LMDB's cursor back on the
+record that the reader saw last; the scan then continues from there with a new, small batch. Batches double
+while they are consumed whole, and a cursor's next scan begins with as many records as its last one has
+delivered, so that a loop that writes as it reads, or stops early, wastes little.
 """
 
 from __future__ import annotations
 
-import marshal
-import sys
 import weakref
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from zlmdb.lmdb._native import ffi, lib
+from zlmdb.lmdb._native import lib
+from zlmdb.lmdb.batches import ITEMS, MOST_RECORDS, Chunk, chunks, give_chunk, take_chunk
 from zlmdb.lmdb.errors import LARGE, error
 from zlmdb.lmdb.views import KEY_VIEWS, VALUE_VIEWS, Views
 
 if TYPE_CHECKING:
     from zlmdb.lmdb.cursor import Cursor
 
-KEYS: int = lib.ZL_KEYS
-VALUES: int = lib.ZL_VALUES
-ITEMS: int = lib.ZL_ITEMS
 ADVANCE: int = lib.ZL_ADVANCE
 
 NEXT, PREV = 8, 12  # MDB_cursor_op
 
-CHUNK_BYTES = 128 * 1024
-"""Larger chunks fall out of the processor's cache and are slower."""
-FIRST_BATCH, AFTER_SETTLING, MOST = 16, 1, 8192
-FREQUENT = 4
-"""How many batches of one shape, in number and lengths, make it worth while to prepare for more."""
-MOST_UNPACKERS, MOST_SHAPES = 16, 256
-LIST_HEAD: int = lib.ZL_LIST_HEAD
-VIEWS_MOST = 128
+FIRST_BATCH, AFTER_SYNCHRONISING = 16, 1
+MOST_VIEWS_AT_ONCE = 128
 """With more, each batch of views and weak references to them would set off the garbage collector."""
 MOST_ABANDONED = 16
 """So many cursors that were dropped in the middle of a batch may wait for others to be noticed."""
-MOST_PLACES = 1024
-"""Of keys and values: what a chunk has room for."""
-
-IN_BATCHES = sys.implementation.name == "cpython"
-"""Records cross the border to C in the format of marshal.
-
-PyPy reads and writes the plain format faster.
-"""
 
 _fill = lib.zl_cursor_fill
 _rewind = lib.zl_cursor_rewind
-_loads = marshal.loads
 _ref = weakref.ref
 
 
-class Chunk:
-    """Memory that C fills with byte strings."""
-
-    __slots__ = ("_data", "_lengths", "_places", "_view", "c", "decode")
-
-    def __init__(self) -> None:
-        self._data = ffi.new("char[]", CHUNK_BYTES + lib.ZL_SLACK)
-        self._lengths = ffi.NULL if IN_BATCHES else ffi.new("uint32_t[]", 2 * MOST)
-        self._places = ffi.new("uint64_t[]", 2 * MOST_PLACES)
-        self.c = ffi.new("zl_chunk *", (self._data, CHUNK_BYTES, self._lengths, 0, self._places))
-        buffer = ffi.buffer(self._data)
-        self._view: Any = memoryview(buffer) if IN_BATCHES else buffer
-        self.decode: Callable[[], list[Any]] = (
-            partial(_loads, self._view) if IN_BATCHES else self._decode_plain
-        )
-        """Gives the byte strings that C wrote; None where it wrote none."""
-
-    def decode_alike(self, shape: int) -> list[Any]:
-        """As `decode()`, if C says that all records have keys and values of one length.
-
-        Args:
-            shape: what C says of their number and their lengths.
-        """
-        unpack = _unpackers.get(shape) or _new_unpacker(shape)
-        return self.decode() if unpack is None else [*unpack(self._view, LIST_HEAD)]
-
-    def places(self, count: int) -> list[int]:
-        """Where in the map `count` byte strings begin and end, in turns."""
-        places: list[int] = ffi.unpack(self._places, 2 * count)
-        return places
-
-    def _decode_plain(self) -> list[Any]:
-        out: list[Any] = []
-        at, view, lengths = 0, self._view, self._lengths
-        for index in range(self.c.count):
-            length = lengths[index]
-            if length == 0xFFFFFFFF:
-                out.append(None)
-            else:
-                out.append(view[at : at + length])
-                at += length
-        return out
-
-
-_unpackers: dict[int, Callable[[Any, int], tuple[bytes, ...]]] = {}
-_sightings: Counter[int] = Counter()
-
-
-def _new_unpacker(shape: int) -> Callable[[Any, int], tuple[bytes, ...]] | None:
-    """A function that takes records of this shape apart, a fifth faster than marshal; None while it is not
-    certain that it will be used often enough to be worth making.
-    """
-    _sightings[shape] += 1
-    if _sightings[shape] < FREQUENT:
-        if len(_sightings) > MOST_SHAPES:
-            _sightings.clear()
-        return None
-    if len(_unpackers) >= MOST_UNPACKERS:
-        _unpackers.clear()
-    count, lengths = shape & (1 << lib.ZL_COUNT_BITS) - 1, shape >> lib.ZL_COUNT_BITS
-    klen, vlen = lengths & (1 << lib.ZL_KEY_BITS) - 1, lengths >> lib.ZL_KEY_BITS
-    record = "".join(f"{lib.ZL_BYTES_HEAD}x{length - 1}s" for length in (klen, vlen) if length)
-    unpack = _unpackers[shape] = Struct("<" + record * count).unpack_from
-    return unpack
-
-
-_chunks: deque[Chunk] = deque()
-
-
-def take_chunk() -> Chunk:
-    """A chunk for one call; give it back with `give_chunk()`."""
-    try:
-        return _chunks.pop()
-    except IndexError:
-        return Chunk()
-
-
-give_chunk = _chunks.append
-
-
-class Ahead:
+class ReadAhead:
     """What a scan has read ahead of its reader, from the cursor `c` by moves of `op`.
 
     `Scan.__next__()` makes it, without the cost of a constructor.
     """
 
-    __slots__ = ("_c", "_op", "cursor", "delivered", "items", "iterator", "settled", "unseen", "width")
+    __slots__ = ("_c", "_op", "cursor", "delivered", "invalidated", "items", "iterator", "unseen", "width")
 
     cursor: weakref.ref[Cursor[Any]]
     _c: Any
@@ -159,8 +57,8 @@ class Ahead:
     delivered: int
     """Items of all batches so far."""
     unseen: bool
-    """The reader has seen no record of the scan before this batch; once settled, none at all."""
-    settled: bool
+    """The reader has seen no record of the scan before this batch; once it is invalidated, none at all."""
+    invalidated: bool
 
     def refill(self, items: list[Any], iterator: Any) -> None:
         """The next batch."""
@@ -169,7 +67,7 @@ class Ahead:
         self.delivered += len(items)
         self.unseen = False
 
-    def cut(self) -> int:
+    def invalidate(self) -> int:
         """Take back the items that the reader has not seen; how many."""
         left: int = self.iterator.__length_hint__()
         if left:
@@ -178,26 +76,26 @@ class Ahead:
             self.items.clear()
         else:
             self.unseen = False
-        self.settled = True
+        self.invalidated = True
         return left
 
-    def settle(self) -> None:
-        """Cut, and put LMDB's cursor on the record that the reader has seen last."""
-        if self.settled:
+    def synchronise(self) -> None:
+        """Invalidate, and put LMDB's cursor on the record that the reader has seen last."""
+        if self.invalidated:
             return
-        left = self.cut()
+        left = self.invalidate()
         if left:
             _rewind(self._c, self._op & ~ADVANCE, left // self.width - self.unseen)
 
 
-def _emptied(batches: set[Ahead]) -> Iterator[Ahead]:
+def _emptied(batches: set[ReadAhead]) -> Iterator[ReadAhead]:
     """The batches, each taken out; another thread may take some at the same time."""
     with suppress(KeyError):
         while True:
             yield batches.pop()
 
 
-def add(batches: set[Ahead], ahead: Ahead) -> None:
+def add(batches: set[ReadAhead], ahead: ReadAhead) -> None:
     """Add a batch, and drop those whose cursors were dropped, if they may be many."""
     batches.add(ahead)
     if len(batches) > MOST_ABANDONED:
@@ -206,18 +104,18 @@ def add(batches: set[Ahead], ahead: Ahead) -> None:
                 batches.discard(other)
 
 
-def cut(batches: set[Ahead]) -> None:
+def invalidate(batches: set[ReadAhead]) -> None:
     """The transaction of these batches ends: their readers meet the end of the batch, then the error."""
     for batch in _emptied(batches):
-        batch.cut()
+        batch.invalidate()
 
 
-def settle(batches: set[Ahead]) -> None:
+def synchronise(batches: set[ReadAhead]) -> None:
     """The transaction of these batches writes: LMDB adjusts the cursors, so they must stand where they
     seem to.
     """
     for batch in _emptied(batches):
-        batch.settle()
+        batch.synchronise()
 
 
 class Scan:
@@ -225,7 +123,7 @@ class Scan:
 
     __slots__ = ("_ahead", "_cursor", "_most", "_op", "_what")
 
-    _ahead: Ahead | None
+    _ahead: ReadAhead | None
     _cursor: Cursor[Any]
     _most: int
     """How many records to read next."""
@@ -238,7 +136,7 @@ class Scan:
     def __next__(self) -> Iterator[Any]:
         ahead = self._ahead
         cursor = self._cursor
-        if ahead is not None and not ahead.settled:  # the reader has taken the last batch whole
+        if ahead is not None and not ahead.invalidated:  # the reader has taken the last batch whole
             ahead.items.clear()  # so that the next one is written to the same memory
             self._op |= ADVANCE
             self._most *= 2
@@ -247,9 +145,9 @@ class Scan:
                 self._resume(ahead)
                 ahead = None
             if cursor._ahead is not None:
-                cursor._settle()
-        if self._most > MOST:
-            self._most = MOST
+                cursor._synchronise()
+        if self._most > MOST_RECORDS:
+            self._most = MOST_RECORDS
         items = self._read(cursor, self._most, self._op)
         if not items:
             cursor._drop_batch()
@@ -258,7 +156,7 @@ class Scan:
         if ahead is not None:
             ahead.refill(items, iterator)
         else:
-            ahead = Ahead()
+            ahead = ReadAhead()
             ahead.cursor = _ref(cursor)
             ahead._c = cursor._c
             ahead._op = self._op
@@ -267,25 +165,25 @@ class Scan:
             ahead.iterator = iterator
             ahead.delivered = len(items)
             ahead.unseen = not self._op & ADVANCE
-            ahead.settled = False
+            ahead.invalidated = False
             self._ahead = cursor._ahead = ahead  # only now: another thread may use the cursor
             add(cursor._batches, ahead)
         return zip(iterator, iterator) if self._what == ITEMS else iterator  # noqa: B905 (strict= doubles the cost)
 
-    def _resume(self, last: Ahead) -> None:
-        """Go on where the cursor was settled."""
-        self._most = AFTER_SETTLING
+    def _resume(self, last: ReadAhead) -> None:
+        """Go on where the cursor was put back."""
+        self._most = AFTER_SYNCHRONISING
         if not last.unseen:
             self._op |= ADVANCE
 
     def _read(self, cursor: Cursor[Any], most: int, op: int) -> list[Any]:
         try:
-            chunk = _chunks.pop()
+            chunk = chunks.pop()
         except IndexError:
             chunk = Chunk()
         n = _fill(cursor._c, chunk.c, self._what, op, most)
-        items = chunk.decode_alike(n) if n > MOST else chunk.decode() if n > 0 else []
-        _chunks.append(chunk)
+        items = chunk.decode_alike(n) if n > MOST_RECORDS else chunk.decode() if n > 0 else []
+        chunks.append(chunk)
         if n >= 0:
             return items
         if n == LARGE:
@@ -304,7 +202,7 @@ class ViewScan(Scan):
 
     def _read(self, cursor: Cursor[Any], most: int, op: int) -> list[Any]:
         chunk = take_chunk()
-        n = _fill(cursor._c, chunk.c, self._what | self._kinds, op, min(most, VIEWS_MOST))
+        n = _fill(cursor._c, chunk.c, self._what | self._kinds, op, min(most, MOST_VIEWS_AT_ONCE))
         items = self._decode(chunk, n) if n > 0 else []
         give_chunk(chunk)
         if n >= 0:
@@ -338,10 +236,10 @@ def new_scan(cursor: Any, op: int, what: int, most: int) -> Scan:
     """An iteration over a cursor.
 
     Args:
-        cursor: the positioned cursor.
+        cursor: The positioned cursor.
         op: NEXT, PREV, or their kin for duplicates.
         what: KEYS, VALUES or ITEMS.
-        most: how many records to read at first.
+        most: How many records to read at first.
     """
     views = cursor._pytxn._views
     if views is None or not what * KEY_VIEWS & views.kinds:

@@ -34,7 +34,7 @@ VALUE_VIEWS: int = lib.ZL_VALUE_VIEWS
 NOWHERE = 2**64 - 1
 """In place of where something begins: there is nothing."""
 
-FEW = 256
+FEW_VIEWS = 256
 
 SHARED = "t" not in getattr(sys, "abiflags", "")
 """Whether all threads may slice one memoryview. Without a GIL, CPython's count of its slices gets lost
@@ -54,7 +54,7 @@ def _sift(refs: list[weakref.ref[Any]]) -> int:
     with _sifting:
         count = len(refs)
         refs[:count] = [ref for ref in refs[:count] if ref() is not None]
-    return 2 * len(refs) + FEW
+    return 2 * len(refs) + FEW_VIEWS
 
 
 def _after_fork_in_child() -> None:
@@ -146,7 +146,7 @@ class MapViews:
         """Of the map that is in use."""
         self._open: dict[int, weakref.ref[Views]] = {}
         """Of transactions that may be open, some of which were dropped."""
-        self._limit = FEW
+        self._limit = FEW_VIEWS
 
     def keep(self, buffers: bool | str) -> Views:
         """The views of all transactions that have the same `buffers`: they are kept."""
@@ -176,7 +176,7 @@ class MapViews:
         for key, reference in list(self._open.items()):
             if reference() is None:
                 self._open.pop(key, None)
-        self._limit = 2 * len(self._open) + FEW
+        self._limit = 2 * len(self._open) + FEW_VIEWS
 
     def ended(self, views: Views) -> None:
         """The transaction has ended, and its views with it."""
@@ -241,7 +241,7 @@ class Views:
         self._of_map = of_map
         self._base: memoryview | None = None
         self._refs: list[weakref.ref[memoryview]] = []
-        self._limit = FEW
+        self._limit = FEW_VIEWS
         self._ended = False
         self._c = c
 

@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 
 ENDS_IN_ONE_STEP = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
 """CPython with a GIL switches threads and runs signal handlers at calls and at jumps back only: a test and
-the assignment that follows are one step. Elsewhere, and where speed does not count, `alone` makes them one.
+the assignment that follows are one step. Elsewhere, and where speed does not count, `handle_lock` makes them
+one.
 """
 
-alone = threading.RLock()
+handle_lock = threading.RLock()
 """Held by whoever changes from plain reads to more than that, or ends: only one may have the handle then."""
 
-FEW = 64
+FEW_TRANSACTIONS = 64
 
 
 def _after_fork_in_child() -> None:
     """A thread that the child does not have may hold the lock."""
-    global alone  # noqa: PLW0603
-    alone = threading.RLock()
+    global handle_lock  # noqa: PLW0603
+    handle_lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -44,41 +45,41 @@ class Attached:
     __slots__ = ("_limit", "_references")
 
     def __init__(self) -> None:
-        self._references: dict[int, weakref.ref[Ending]] = {}
-        self._limit = FEW
+        self._references: dict[int, weakref.ref[TransactionCleanup]] = {}
+        self._limit = FEW_TRANSACTIONS
 
-    def add(self, ending: Ending) -> None:
-        """From now on `cut()` reaches what the transaction has read ahead."""
+    def add(self, cleanup: TransactionCleanup) -> None:
+        """From now on `invalidate()` reaches what the transaction has read ahead."""
         references = self._references
-        references[id(ending)] = weakref.ref(ending)
+        references[id(cleanup)] = weakref.ref(cleanup)
         if len(references) > self._limit:
             for key, reference in list(references.items()):
                 if reference() is None:
                     references.pop(key, None)
-            self._limit = 2 * len(references) + FEW
+            self._limit = 2 * len(references) + FEW_TRANSACTIONS
 
-    def discard(self, ending: Ending) -> None:
+    def discard(self, cleanup: TransactionCleanup) -> None:
         """The transaction has ended."""
-        self._references.pop(id(ending), None)
+        self._references.pop(id(cleanup), None)
 
-    def cut(self) -> None:
+    def invalidate(self) -> None:
         """No iterator delivers a record from now on."""
         for reference in list(self._references.values()):
-            ending = reference()
-            if ending is not None and ending.batches is not None:
-                scan.cut(ending.batches)
+            cleanup = reference()
+            if cleanup is not None and cleanup.batches is not None:
+                scan.invalidate(cleanup.batches)
 
 
-class Ending:
+class TransactionCleanup:
     """What must be put in order when a transaction with more than plain reads and writes ends.
 
     Nothing of it is left to do for one that is dropped: iterators and cursors hold their transaction, C ends
     it and its views, and the databases that it opened are found out when somebody asks for them.
 
     Args:
-        attached: the environment's transactions like this one.
-        databases: the environment's databases.
-        views: what the transaction has given away.
+        attached: The environment's transactions like this one.
+        databases: The environment's databases.
+        views: What the transaction has given away.
     """
 
     __slots__ = ("__weakref__", "_attached", "_databases", "_views", "batches", "parent", "provisional")
@@ -87,16 +88,16 @@ class Ending:
         self._attached = attached
         self._databases = databases
         self._views = views
-        self.batches: set[scan.Ahead] | None = None
+        self.batches: set[scan.ReadAhead] | None = None
         """What scans have read ahead of their readers, once there are cursors."""
         self.parent: Any = None
         """The transaction that it is nested in."""
         self.provisional: list[bytes] = []
         """Names of the databases that it has opened."""
 
-    def watched(self) -> set[scan.Ahead]:
-        """The batches, which the environment knows of from now on: it cuts them when it closes."""
-        with alone:
+    def watched(self) -> set[scan.ReadAhead]:
+        """The batches, which the environment knows of from now on: it invalidates them when it closes."""
+        with handle_lock:
             if self.batches is None:
                 self.batches = set()
         self._attached.add(self)
@@ -106,7 +107,7 @@ class Ending:
         """What must happen before LMDB's transaction goes: no iterator runs on, no view is read."""
         if self.batches is not None:
             self._attached.discard(self)
-            scan.cut(self.batches)
+            scan.invalidate(self.batches)
         if self._views is not None:
             self._views.release()
 

@@ -25,8 +25,8 @@ Act = Callable[[Any], None]
 """What is to be done with an environment."""
 
 _lock = threading.Lock()
-_open: dict[Key, Registration] = {}
-_inherited: dict[Key, Registration] = {}
+_open: dict[Key, OpenFiles] = {}
+_inherited: dict[Key, OpenFiles] = {}
 """In a forked child: what its parent has open, and the child has not opened for itself."""
 
 
@@ -54,28 +54,28 @@ def _key(path: bytes) -> Key | None:
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
-def _is_taken(key: Key, by: Registration) -> bool:
+def _is_taken(key: Key, by: OpenFiles) -> bool:
     """Whether another environment has the file. One that was dropped gave no notice: C knows of it."""
     other = _open.get(key, by)
     return other is not by and bool(lib.zl_env_exists(other.number))
 
 
-class Registration:
+class OpenFiles:
     """The files of one environment, from before it is opened until after it is closed.
 
     Until its files exist, the data file's path stands for them, so that two threads cannot both create them.
 
     Args:
-        path: the environment's path.
-        files: its data file and lock file.
+        path: The environment's path.
+        files: Its data file and lock file.
         number: C's number of the environment, which exists already, and from now on until it is closed.
-        env: the environment, referred to weakly, without a callback that would swallow what the handlers of
+        env: The environment, referred to weakly, without a callback that would swallow what the handlers of
             signals raise.
-        forked: what is to be done with it in a forked child.
-        give_up: what is to be done with it in a forked child, before that opens the files anew.
+        forked: What is to be done with it in a forked child.
+        give_up: What is to be done with it in a forked child, before that opens the files anew.
 
     Raises:
-        Error: one of the files belongs to an environment that is open in this process, or is a pipe.
+        Error: One of the files belongs to an environment that is open in this process, or is a pipe.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Registration:
         """The files exist now: they take the place of the path, where others may be created later.
 
         Raises:
-            Error: one of them belongs to an environment that was opened meanwhile.
+            Error: One of them belongs to an environment that was opened meanwhile.
         """
         if self._settled:  # they did before
             return
