@@ -50,6 +50,7 @@ DOORS = {
 
 OTHER_DOORS = {
     ("zlmdb/orm/opening.py", "zlmdb.lmdb.engine"): "a file's format is told before there is an environment",
+    ("zlmdb/orm/opening.py", "zlmdb.lmdb._directory"): "a temporary database owns its directory",
 }
 
 FRIENDS = {
