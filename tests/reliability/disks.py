@@ -118,7 +118,10 @@ class Limit:
         """Where the address space is the limit, a map that cannot grow is full."""
         if self._full and isinstance(error, (lmdb.MapFullError, MemoryError)):
             return True
-        return isinstance(error, lmdb.Error) and getattr(error, "code", None) in self._codes
+        if not isinstance(error, lmdb.Error):
+            return False
+        no_room_for_a_thread = errno.ENOMEM in self._codes and "starts no other" in str(error)
+        return no_room_for_a_thread or getattr(error, "code", None) in self._codes
 
 
 class AddressSpace(Limit):

@@ -288,12 +288,8 @@ _OWN_TEXTS = {
         "The map cannot be resized while a write transaction is active: commit or abort it first"
     ),
     lib.ZL_NO_THREAD: (
-        "The copy could not be made: compact=True needs a thread, and the system starts no other (ulimit -u, "
-        "or the limit of a container). Try again when fewer run, or copy without compact=True"
-    ),
-    lib.ZL_NO_THREAD: (
-        "The copy could not be made: compact=True needs a thread, and the system starts no other (ulimit -u, "
-        "or the limit of a container). Try again when fewer run, or copy without compact=True"
+        "The copy could not be made: compact=True needs a thread, and the system starts no other (ulimit -u "
+        "or -v, or the limit of a container). Try again when fewer run, or copy without compact=True"
     ),
 }
 
