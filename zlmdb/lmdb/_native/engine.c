@@ -50,7 +50,7 @@ static void zl_lock_file_void(struct MDB_txninfo *txns);
 static void zl_lock_file_valid(struct MDB_txninfo *txns);
 static int zl_room_in_lock_file(MDB_env *env, size_t size, int alone);
 static int zl_creation(MDB_env *env, int rc);
-static void zl_creation_failed(MDB_env *env);
+static int zl_created(MDB_env *env, int rc);
 #define zl_writers_out(env) zl_writers_out(zl_env_of(env))
 #define zl_writers_in(env) zl_writer_done(zl_env_of(env))
 static zl_env *zl_env_of(MDB_env *env);

@@ -188,7 +188,12 @@ static int zl_creation(MDB_env *env, int rc) {
     return ftruncate(env->me_fd, 0) ? errno : ZL_EMPTY;
 }
 
-static void zl_creation_failed(MDB_env *env) {
-    int rc = ftruncate(env->me_fd, 0);
-    (void)rc; /* what is left is made anew, too */
+/* The meta pages have been written, or not.  They reach the disk before anything else does: without them, pages of a
+ * first commit that was cut short would look like the rest of a damaged file. */
+static int zl_created(MDB_env *env, int rc) {
+    if (rc == 0 && !(env->me_flags & MDB_NOSYNC) && fsync(env->me_fd))
+        rc = errno;
+    if (rc && ftruncate(env->me_fd, 0))
+        return rc; /* what is left is made anew, too */
+    return rc;
 }
