@@ -134,8 +134,9 @@ def test_every_alarm_arrives_and_nothing_is_left(run_child, engine, name):
 
 
 INTERRUPTED = """
-import os, sys
+import os, signal, sys
 from zlmdb import lmdb
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has background commands ignore it
 engine, rounds = int(sys.argv[1]), int(sys.argv[2])
 ignored = []
 sys.unraisablehook = lambda problem: ignored.append(repr(problem.exc_value))
